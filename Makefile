@@ -1,0 +1,52 @@
+# Tessera's everyday commands. `make demo` makes a picture, `make test` proves the whole.
+
+SWIFT ?= swift
+PACKAGES := libzmq3-dev libopenblas-dev libprotobuf-c-dev protobuf-c-compiler libpng-dev
+SOURCES := Package.swift Sources Tests
+
+.PHONY: help deps build demo test lint format proto clean
+
+help: ## Say what can be made.
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+deps: ## Install the Debian packages that are missing.
+	@missing=""; for package in $(PACKAGES); do \
+	  dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q 'ok installed' \
+	    || missing="$$missing $$package"; \
+	done; \
+	[ -z "$$missing" ] && exit 0; \
+	if ! command -v apt-get >/dev/null; then \
+	  echo "make deps: these Debian packages are missing and there is no apt-get to install" \
+	    "them:$$missing. Install their equivalents, then run make again." >&2; exit 69; fi; \
+	if [ "$$(id -u)" = 0 ]; then run=""; \
+	elif command -v sudo >/dev/null; then run="sudo"; \
+	else echo "make deps: not root and no sudo; ask an administrator to run:" \
+	    "apt-get install$$missing" >&2; exit 69; fi; \
+	echo "installing$$missing"; \
+	$$run apt-get update -qq && \
+	DEBIAN_FRONTEND=noninteractive $$run apt-get install -y -qq $$missing >/dev/null
+
+build: deps ## Build the product, optimised.
+	$(SWIFT) build -c release --product tessera
+
+demo: build ## Make demo.png with a coordinator and two worker processes.
+	.build/release/tessera generate \
+	  --prompt "a mountain range at sunset above a lake" \
+	  --method cutdiffusion --workers 2 --output demo.png
+
+test: deps ## Build and run every test.
+	$(SWIFT) build --build-tests
+	$(SWIFT) test --skip-build --parallel
+
+lint: deps ## Check formatting and that generated code is fresh.
+	$(SWIFT) format lint --strict --parallel --recursive $(SOURCES)
+	proto/generate.sh --check
+
+format: ## Format every Swift file in place.
+	$(SWIFT) format --in-place --parallel --recursive $(SOURCES)
+
+proto: deps ## Generate Sources/CWireMessages from proto/tessera.proto.
+	proto/generate.sh
+
+clean: ## Remove what was built.
+	rm -rf .build demo.png

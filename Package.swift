@@ -1,0 +1,130 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// One place decides how strict the code is.
+let house: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .treatAllWarnings(as: .error),
+]
+
+// Kernels and checksums are optimised in every configuration: a debug test run must not pay for
+// unoptimised loops.
+let optimised: [CSetting] = [.unsafeFlags(["-O3"])]
+
+let realModule: Target.Dependency = .product(name: "RealModule", package: "swift-numerics")
+let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
+let lifecycle: Target.Dependency = .product(
+    name: "ServiceLifecycle",
+    package: "swift-service-lifecycle"
+)
+let unixSignals: Target.Dependency = .product(
+    name: "UnixSignals",
+    package: "swift-service-lifecycle"
+)
+let arguments: Target.Dependency = .product(
+    name: "ArgumentParser",
+    package: "swift-argument-parser"
+)
+
+func library(
+    _ name: String,
+    _ dependencies: [Target.Dependency] = [],
+    exclude: [String] = [],
+    resources: [Resource] = []
+) -> Target {
+    .target(
+        name: name,
+        dependencies: dependencies,
+        exclude: exclude,
+        resources: resources,
+        swiftSettings: house + [.strictMemorySafety()]
+    )
+}
+
+func tests(
+    _ name: String,
+    _ dependencies: [Target.Dependency],
+    exclude: [String] = []
+) -> Target {
+    .testTarget(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: house)
+}
+
+let package = Package(
+    name: "tessera",
+    products: [.executable(name: "tessera", targets: ["tessera"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-numerics", from: "1.1.1"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
+    ],
+    targets: [
+        // C: the only places that see the system libraries.
+        .systemLibrary(name: "CZeroMQ", providers: [.apt(["libzmq3-dev"])]),
+        .target(name: "CChecksum", cSettings: optimised),
+        .target(
+            name: "CKernels",
+            cSettings: optimised,
+            linkerSettings: [.linkedLibrary("openblas"), .linkedLibrary("m")]
+        ),
+        .target(name: "CWireMessages", linkerSettings: [.linkedLibrary("protobuf-c")]),
+        .target(
+            name: "CPNGWriter",
+            cSettings: optimised,
+            linkerSettings: [.linkedLibrary("png16")]
+        ),
+
+        // Pure: values in, values out. The two columns, maths and cluster, never import each other.
+        library("Tensors", ["CChecksum"]),
+        library("Sampling", ["Tensors", realModule]),
+        library("Denoising", ["Tensors", "Sampling", realModule]),
+        library("ClusterCore", [deque]),
+
+        // Adapters: one C library or one concern each.
+        library("ComputeBackends", ["Tensors", "CKernels"]),
+        library(
+            "DiffusionModels",
+            ["Tensors", "Sampling", "Denoising", "ComputeBackends"]
+        ),
+        library("ImageOutput", ["Tensors", "Denoising", "CPNGWriter"]),
+        library("WireCodec", ["ClusterCore", "Denoising", "Sampling", "Tensors", "CWireMessages"]),
+        library("ZeroMQTransport", ["ClusterCore", "CZeroMQ", deque, logging]),
+
+        // Runtime: performs what the pure parts decide.
+        library(
+            "ClusterRuntime",
+            [
+                "ClusterCore", "WireCodec", "ZeroMQTransport", "Denoising", "Tensors", logging,
+                lifecycle,
+            ]
+        ),
+        library("ClusterLaunch", ["ClusterCore", logging, subprocess]),
+        library(
+            "DefaultModel",
+            exclude: ["README.md", "Recipe"],
+            resources: [.copy("Model")]
+        ),
+        library(
+            "TextToImage",
+            ["Tensors", "Sampling", "Denoising", "DiffusionModels", "ImageOutput"]
+        ),
+
+        .executableTarget(
+            name: "tessera",
+            dependencies: [
+                "TextToImage", "ClusterRuntime", "ClusterLaunch", "ZeroMQTransport", "ClusterCore",
+                "WireCodec", "DefaultModel", "DiffusionModels", "ComputeBackends", "ImageOutput",
+                "Denoising", "Sampling", "Tensors", arguments, logging, lifecycle, unixSignals,
+            ],
+            swiftSettings: house
+        ),
+    ]
+)

@@ -1,0 +1,130 @@
+package import Tensors
+
+/// One view of the latent as the network sees it.
+package struct ViewInput: Equatable, Sendable {
+    /// The gathered, permuted and scaled model input, channels × view height × view width.
+    package let sample: Latent
+    package let microConditioning: MicroConditioning
+
+    package init(sample: Latent, microConditioning: MicroConditioning) {
+        self.sample = sample
+        self.microConditioning = microConditioning
+    }
+}
+
+/// "What noise is in these views at this timestep?" A pure question: the same answer whoever
+/// computes it and however often. How views are grouped into tasks is part of the plan.
+package struct DenoiseTask: Equatable, Sendable {
+    /// Number of the task within its step, 0 ..< count of the step's tasks.
+    package let index: Int
+    /// Sampling step, for reports; the network is told `timestep`.
+    package let step: Int
+    package let timestep: Double
+    /// Classifier-free guidance weight; the unconditional half runs only when it exceeds 1.
+    package let guidanceScale: Double
+    /// φ of guidance rescale (arXiv 2305.08891, equation 15), 0 for none, taken per view.
+    package let guidanceRescale: Double
+    package let views: [ViewInput]
+
+    package init(
+        index: Int,
+        step: Int,
+        timestep: Double,
+        guidanceScale: Double,
+        guidanceRescale: Double = 0,
+        views: [ViewInput]
+    ) {
+        self.index = index
+        self.step = step
+        self.timestep = timestep
+        self.guidanceScale = guidanceScale
+        self.guidanceRescale = guidanceRescale
+        self.views = views
+    }
+}
+
+/// "What picture is in this latent tile?"
+package struct DecodeTask: Equatable, Sendable {
+    /// Number of the tile, row-major over the tile grid.
+    package let index: Int
+    /// The tile of the final latent, before division by the autoencoder's scaling factor.
+    package let tile: Latent
+
+    package init(index: Int, tile: Latent) {
+        self.index = index
+        self.tile = tile
+    }
+}
+
+/// 8-bit RGB pixels, row-major, three bytes each.
+package struct RGBTile: Equatable, Sendable {
+    package let height: Int
+    package let width: Int
+    package let bytes: [UInt8]
+
+    package init(height: Int, width: Int, bytes: [UInt8]) {
+        precondition(bytes.count == height * width * 3, "an RGB tile has three bytes per pixel")
+        self.height = height
+        self.width = width
+        self.bytes = bytes
+    }
+}
+
+/// The two questions a worker answers.
+package enum WorkItem: Equatable, Sendable {
+    case denoise(DenoiseTask)
+    case decode(DecodeTask)
+
+    package var index: Int {
+        switch self {
+        case .denoise(let task): task.index
+        case .decode(let task): task.index
+        }
+    }
+}
+
+/// The answer to a ``WorkItem``.
+package enum WorkAnswer: Equatable, Sendable {
+    /// One guided prediction per view of the task, in the task's view order.
+    case denoise([Latent])
+    case decode(RGBTile)
+}
+
+/// What computes: a loaded model, in this process or inside a worker.
+///
+/// Conformers run the arithmetic on a thread of their own, never on the cooperative pool.
+package protocol ComputeModel: Sendable {
+    /// Makes the text conditioning available to the following `denoise` items.
+    func prepare(_ conditioning: Conditioning) async throws
+
+    /// Answers one item. Throws ``ComputeError`` when the item does not fit the model.
+    func compute(_ item: WorkItem, conditioning: Fingerprint) async throws -> WorkAnswer
+}
+
+/// Why a model could not answer.
+package enum ComputeError: Error, Equatable, CustomStringConvertible {
+    /// `prepare(_:)` was never called with this conditioning, or it was dropped.
+    case unknownConditioning(Fingerprint)
+    /// The item cannot be fed to the model; says what was expected and what came.
+    case unsuitable(String)
+
+    package var description: String {
+        switch self {
+        case .unknownConditioning(let fingerprint):
+            "conditioning \(fingerprint) is not loaded; it has to be sent before its tasks"
+        case .unsuitable(let reason): reason
+        }
+    }
+}
+
+/// The seam: the loop does not know whether this is a function call or forty machines.
+package protocol TaskExecutor: Sendable {
+    /// Computes all items and hands each answer over exactly once, in any order. Returns when
+    /// every item was answered; throws when one cannot be. `deliver` is never called
+    /// concurrently with itself.
+    func execute(
+        _ items: [WorkItem],
+        conditioning: Conditioning,
+        deliver: (_ index: Int, _ answer: WorkAnswer) async throws -> Void
+    ) async throws
+}

@@ -15,7 +15,6 @@ let house: [SwiftSetting] = [
 // unoptimised loops.
 let optimised: [CSetting] = [.unsafeFlags(["-O3"])]
 
-let realModule: Target.Dependency = .product(name: "RealModule", package: "swift-numerics")
 let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
@@ -62,7 +61,6 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
-        .package(url: "https://github.com/apple/swift-numerics", from: "1.1.1"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
     ],
@@ -84,8 +82,8 @@ let package = Package(
 
         // Pure: values in, values out. The two columns, maths and cluster, never import each other.
         library("Tensors", ["CChecksum"]),
-        library("Sampling", ["Tensors", realModule]),
-        library("Denoising", ["Tensors", "Sampling", realModule]),
+        library("Sampling", ["Tensors"]),
+        library("Denoising", ["Tensors", "Sampling"]),
         library("ClusterCore", [deque]),
 
         // Adapters: one C library or one concern each.
@@ -126,5 +124,30 @@ let package = Package(
             ],
             swiftSettings: house
         ),
+
+        tests("TensorsTests", ["Tensors"]),
+        tests("SamplingTests", ["Sampling", "Tensors"], exclude: ["Goldens"]),
+        tests("DenoisingTests", ["Denoising", "Sampling", "Tensors"]),
+        tests("ClusterCoreTests", ["ClusterCore"]),
+        tests("ComputeBackendsTests", ["ComputeBackends", "Tensors"]),
+        tests(
+            "DiffusionModelsTests",
+            [
+                "DiffusionModels", "DefaultModel", "ComputeBackends", "Denoising", "Sampling",
+                "Tensors",
+            ]
+        ),
+        tests("ImageOutputTests", ["ImageOutput", "Denoising"]),
+        tests("WireCodecTests", ["WireCodec", "ClusterCore", "Denoising", "Tensors"]),
+        tests("ZeroMQTransportTests", ["ZeroMQTransport", "ClusterCore"]),
+        tests(
+            "ClusterRuntimeTests",
+            ["ClusterRuntime", "ClusterCore", "WireCodec", "Denoising", "Tensors", logging]
+        ),
+        tests(
+            "TextToImageTests",
+            ["TextToImage", "DiffusionModels", "ImageOutput", "Denoising", "Tensors"]
+        ),
+        tests("EndToEndTests", ["tessera", "ImageOutput"]),
     ]
 )

@@ -45,7 +45,7 @@ package struct PNGText: Equatable, Sendable {
         let keywords = unsafe texts.map { unsafe strdup($0.keyword) }
         let contents = unsafe texts.map { unsafe strdup($0.text) }
         defer {
-            for unsafepointer in unsafe keywords + contents { unsafe free(pointer) }
+            unsafe (keywords + contents).forEach { unsafe free($0) }
         }
         let chunks = unsafe zip(keywords, contents).map { pair in
             unsafe tsr_png_text(keyword: pair.0, text: pair.1)

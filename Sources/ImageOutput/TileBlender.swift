@@ -12,60 +12,65 @@ package struct TileBlender: Sendable {
     package let height: Int
     package let width: Int
 
-    /// Distance between the origins of neighbouring tiles, in pixels.
-    private let stride: Int
-
-    /// Length of the ramp, in pixels.
-    private let blendExtent: Int
-
+    private let grid: TileGrid
     private var above: [BlendTile] = []
+    private var rowsOfTiles = 0
     private var rowsEmitted = 0
 
-    /// - Parameters:
-    ///   - stride: Distance of neighbouring tiles' origins in pixels, at least 1.
-    ///   - blendExtent: Length of the ramp in pixels; 0 joins without blending.
-    package init(height: Int, width: Int, stride: Int, blendExtent: Int) {
-        precondition(height > 0 && width > 0 && stride > 0 && blendExtent >= 0, "bad tile grid")
+    /// A picture of `height` × `width` pixels decoded in the tiles of `grid`, which reach at
+    /// least as far.
+    package init(grid: TileGrid, height: Int, width: Int) {
+        precondition(
+            height > 0 && width > 0 && height <= grid.latent.height * grid.scaleFactor
+                && width <= grid.latent.width * grid.scaleFactor,
+            "a \(width)×\(height) picture does not fit the tile grid"
+        )
+        self.grid = grid
         self.height = height
         self.width = width
-        self.stride = stride
-        self.blendExtent = blendExtent
     }
 
     /// Takes the next row of tiles, left to right, and gives the picture rows that are final:
     /// row-major RGB, whole rows of 3·width bytes.
     package mutating func add(rowOfTiles tiles: [RGBTile]) -> [UInt8] {
+        precondition(
+            tiles.count == grid.columns && rowsOfTiles < grid.rows,
+            "\(grid.rows) rows of \(grid.columns) tiles are expected"
+        )
         var row: [BlendTile] = []
         for (column, tile) in tiles.enumerated() {
             var blended = BlendTile(tile)
-            if column < above.count {
-                blended.fadeIn(below: above[column], extent: blendExtent)
+            if rowsOfTiles > 0 {
+                blended.fadeIn(below: above[column], extent: grid.blendExtent)
             }
             if let left = row.last {
-                blended.fadeIn(rightOf: left, extent: blendExtent)
+                blended.fadeIn(rightOf: left, extent: grid.blendExtent)
             }
             row.append(blended)
         }
         above = row
+        rowsOfTiles += 1
         return emit(row)
     }
 
+    /// A tile with a neighbour behind it gives one stride of itself, the last one all of itself.
     private mutating func emit(_ row: [BlendTile]) -> [UInt8] {
-        let tallest = row.map(\.height).max() ?? 0
-        let count = min(stride, tallest, height - rowsEmitted)
+        let tallest = rowsOfTiles == grid.rows ? row[0].height : grid.pixelStride
+        let count = max(0, min(tallest, height - rowsEmitted))
         var bytes: [UInt8] = []
-        bytes.reserveCapacity(max(0, count) * width * 3)
-        for y in 0..<max(0, count) {
+        bytes.reserveCapacity(count * width * 3)
+        for y in 0..<count {
             var remaining = width
-            for tile in row where remaining > 0 {
-                let columns = min(stride, tile.width, remaining)
+            for (column, tile) in row.enumerated() {
+                let widest = column == row.count - 1 ? tile.width : grid.pixelStride
+                let columns = min(widest, remaining)
                 let start = y * tile.width * 3
                 bytes.append(contentsOf: tile.bytes[start..<start + columns * 3])
                 remaining -= columns
             }
             precondition(remaining == 0, "the tiles do not reach the picture's right edge")
         }
-        rowsEmitted += max(0, count)
+        rowsEmitted += count
         return bytes
     }
 }

@@ -4,58 +4,62 @@ import Testing
 
 @Suite("Blending of decoded tiles")
 struct TileBlenderTests {
-    /// Cuts a picture into tiles of `side` every `stride`, smaller at the far edges.
-    private func tiles(
-        of pixels: [UInt8], height: Int, width: Int, side: Int, stride: Int
-    ) -> [[RGBTile]] {
-        Swift.stride(from: 0, to: height, by: stride).map { y0 in
-            Swift.stride(from: 0, to: width, by: stride).map { x0 in
-                let h = min(side, height - y0)
-                let w = min(side, width - x0)
-                var bytes: [UInt8] = []
-                for y in y0..<y0 + h {
-                    let start = (y * width + x0) * 3
-                    bytes += pixels[start..<start + w * 3]
-                }
-                return RGBTile(height: h, width: w, bytes: bytes)
+    private func grid(height: Int, width: Int, tile: Int = 16) -> TileGrid {
+        TileGrid(latent: Extent(height: height, width: width), tile: tile, scaleFactor: 1)
+    }
+
+    /// Cuts a picture into the grid's tiles.
+    private func tiles(of pixels: [UInt8], in grid: TileGrid) -> [[RGBTile]] {
+        let tiles = grid.tiles.map { window in
+            var bytes: [UInt8] = []
+            for y in window.y..<window.y + window.height {
+                let start = (y * grid.latent.width + window.x) * 3
+                bytes += pixels[start..<start + window.width * 3]
             }
+            return RGBTile(height: window.height, width: window.width, bytes: bytes)
+        }
+        return (0..<grid.rows).map { row in
+            Array(tiles[row * grid.columns..<(row + 1) * grid.columns])
         }
     }
 
-    private func join(
-        _ rows: [[RGBTile]], height: Int, width: Int, stride: Int, blendExtent: Int
-    ) -> [UInt8] {
-        var blender = TileBlender(
-            height: height, width: width, stride: stride, blendExtent: blendExtent)
+    private func join(_ rows: [[RGBTile]], in grid: TileGrid, height: Int, width: Int) -> [UInt8] {
+        var blender = TileBlender(grid: grid, height: height, width: width)
         return rows.flatMap { blender.add(rowOfTiles: $0) }
     }
 
     @Test(
-        "methods §14 item 36: tiles that agree where they overlap come out as the picture",
-        arguments: [(32, 32), (37, 29), (64, 13), (12, 50), (25, 24), (49, 33)]
+        "methods §14 items 36, 37: tiles that agree where they overlap come out as the picture",
+        arguments: [(32, 32), (37, 29), (64, 13), (12, 50), (25, 24), (49, 33), (16, 40)]
     )
     func agreeingTilesAreTheIdentity(height: Int, width: Int) {
         let pixels = (0..<height * width * 3).map { UInt8(truncatingIfNeeded: $0 &* 97) }
-        let rows = tiles(of: pixels, height: height, width: width, side: 16, stride: 12)
-        let joined = join(rows, height: height, width: width, stride: 12, blendExtent: 4)
+        let grid = grid(height: height, width: width)
+        let joined = join(tiles(of: pixels, in: grid), in: grid, height: height, width: width)
         #expect(joined == pixels)
     }
 
     @Test("methods §14 item 36: the ramp is 0 at its first row and (e − 1)/e at its last")
     func rampEnds() {
-        let black = RGBTile(height: 8, width: 8, bytes: Array(repeating: 0, count: 192))
-        let white = RGBTile(height: 8, width: 8, bytes: Array(repeating: 200, count: 192))
-        let joined = join([[black], [white]], height: 12, width: 6, stride: 6, blendExtent: 4)
-        let column = (0..<12).map { joined[$0 * 6 * 3] }
-        #expect(column[..<6].allSatisfy { $0 == 0 })
-        #expect(Array(column[6..<10]) == [0, 50, 100, 150])
-        #expect(column[10...].allSatisfy { $0 == 200 })
+        let grid = grid(height: 20, width: 16)
+        let rows = (0..<grid.rows).map { row in
+            grid.tiles[row * grid.columns..<(row + 1) * grid.columns].map { window in
+                let bytes = [UInt8](
+                    repeating: row == 0 ? 0 : 200, count: window.height * window.width * 3)
+                return RGBTile(height: window.height, width: window.width, bytes: bytes)
+            }
+        }
+        let joined = join(rows, in: grid, height: 20, width: 16)
+        let column = (0..<20).map { joined[$0 * 16 * 3] }
+        #expect(column[..<12].allSatisfy { $0 == 0 })
+        #expect(Array(column[12..<16]) == [0, 50, 100, 150])
+        #expect(column[16...].allSatisfy { $0 == 200 })
     }
 
     @Test("what tiles reach beyond the picture is cut off")
     func cropsBeyondThePicture() {
         let tile = RGBTile(height: 16, width: 16, bytes: Array(repeating: 7, count: 768))
-        let joined = join([[tile]], height: 9, width: 11, stride: 16, blendExtent: 0)
+        let joined = join([[tile]], in: grid(height: 16, width: 16), height: 9, width: 11)
         #expect(joined == Array(repeating: 7, count: 9 * 11 * 3))
     }
 }

@@ -1,0 +1,13 @@
+// SwiftPM has no flags per file: the target is pushed here instead.
+#if defined(__x86_64__)
+#include "kernel_table.h"
+
+#include <math.h>
+#include <string.h>
+#pragma clang attribute push( \
+    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c"))), \
+    apply_to = function)
+#define TSR_ISA avx512
+#include "bodies.h"
+#pragma clang attribute pop
+#endif

@@ -1,0 +1,155 @@
+/// One life of the coordinator on its state: raised with every start, so that nothing said to an
+/// earlier life is taken for the present one's.
+package struct Epoch: Hashable, Comparable, Sendable, CustomStringConvertible {
+    package let value: UInt64
+    package init(_ value: UInt64) { self.value = value }
+    package static func < (lhs: Epoch, rhs: Epoch) -> Bool { lhs.value < rhs.value }
+    package var description: String { String(value) }
+}
+
+/// One picture. Random, so that two coordinators never mean different pictures by one number.
+package struct JobID: Hashable, Sendable, CustomStringConvertible {
+    package let value: UInt64
+    package init(_ value: UInt64) { self.value = value }
+
+    /// Up to 16 hexadecimal digits.
+    package var description: String { String(value, radix: 16) }
+}
+
+/// What a task asks for. The raw value travels.
+package enum TaskKind: UInt8, Hashable, Sendable, CaseIterable {
+    /// Views to noise predictions, guidance already combined.
+    case denoise = 1
+    /// A latent tile to 8-bit RGB.
+    case decode = 2
+}
+
+/// One pure question of a job: the same answer whoever computes it and however often.
+package struct TaskID: Hashable, Sendable, CustomStringConvertible {
+    package let job: JobID
+    /// Number of the batch within the job: no late answer of one batch is taken for another's.
+    package let round: UInt32
+    /// Sampling step, for reports.
+    package let step: UInt32
+    /// Position within the batch, 0 ..< count.
+    package let index: UInt32
+    package let kind: TaskKind
+
+    package init(job: JobID, round: UInt32, step: UInt32, index: UInt32, kind: TaskKind) {
+        self.job = job
+        self.round = round
+        self.step = step
+        self.index = index
+        self.kind = kind
+    }
+
+    /// `denoise task 5 of step 3`
+    package var description: String {
+        switch kind {
+        case .denoise: "denoise task \(index) of step \(step)"
+        case .decode: "decode task \(index)"
+        }
+    }
+}
+
+/// One try at one task. An attempt is what travels.
+package struct AttemptID: Hashable, Sendable, CustomStringConvertible {
+    package let task: TaskID
+    /// Counts the task's tries from 1.
+    package let number: UInt32
+
+    package init(task: TaskID, number: UInt32) {
+        self.task = task
+        self.number = number
+    }
+
+    package var description: String { "\(task), attempt \(number)" }
+}
+
+/// One life of one worker.
+package struct WorkerID: Hashable, Sendable, CustomStringConvertible {
+    /// What a person calls it; stable over restarts, not necessarily unique.
+    package let name: String
+    /// Random per process start.
+    package let incarnation: UInt64
+
+    package init(name: String, incarnation: UInt64) {
+        self.name = name
+        self.incarnation = incarnation
+    }
+
+    package var description: String { name }
+}
+
+/// The transport's address of a peer: a routing id, valid while its connection's owner lives.
+package struct PeerID: Hashable, Sendable, CustomStringConvertible {
+    package let bytes: [UInt8]
+    package init(bytes: [UInt8]) { self.bytes = bytes }
+
+    /// The first four bytes in hexadecimal: enough to tell peers apart in a log.
+    package var description: String {
+        bytes.prefix(4).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+    }
+}
+
+/// Stable 64-bit digest of some content: weights or conditioning.
+package struct ContentDigest: Hashable, Sendable, CustomStringConvertible {
+    package let value: UInt64
+    package init(_ value: UInt64) { self.value = value }
+
+    /// 16 lowercase hexadecimal digits.
+    package var description: String {
+        let digits = String(value, radix: 16)
+        return String(repeating: "0", count: 16 - digits.count) + digits
+    }
+}
+
+/// Within one class, equal questions have bit-equal answers. Thread and process counts are not
+/// part of it.
+package struct MachineClass: Hashable, Sendable, CustomStringConvertible {
+    /// `cpu`
+    package let backend: String
+    /// `avx512`, `avx2`, `scalar`
+    package let instructionSet: String
+    /// OpenBLAS' name of the kernels in use: `SkylakeX`
+    package let blasCore: String
+    /// `f32`
+    package let precision: String
+
+    package init(backend: String, instructionSet: String, blasCore: String, precision: String) {
+        self.backend = backend
+        self.instructionSet = instructionSet
+        self.blasCore = blasCore
+        self.precision = precision
+    }
+
+    /// `cpu/avx512/SkylakeX/f32`
+    package var description: String { "\(backend)/\(instructionSet)/\(blasCore)/\(precision)" }
+}
+
+/// What must agree for two machines to work on one picture.
+package struct ModelIdentity: Hashable, Sendable, CustomStringConvertible {
+    package let weights: ContentDigest
+    package let computeClass: MachineClass
+
+    package init(weights: ContentDigest, computeClass: MachineClass) {
+        self.weights = weights
+        self.computeClass = computeClass
+    }
+
+    package var description: String { "weights \(weights) on \(computeClass)" }
+}
+
+/// A point on a monotonic clock, counted from a start that only its owner knows.
+package struct Instant: Hashable, Comparable, Sendable {
+    package let sinceStart: Duration
+    package init(sinceStart: Duration) { self.sinceStart = sinceStart }
+
+    package static func < (lhs: Instant, rhs: Instant) -> Bool { lhs.sinceStart < rhs.sinceStart }
+    package static func + (lhs: Instant, rhs: Duration) -> Instant {
+        Instant(sinceStart: lhs.sinceStart + rhs)
+    }
+    package static func - (lhs: Instant, rhs: Instant) -> Duration {
+        lhs.sinceStart - rhs.sinceStart
+    }
+}

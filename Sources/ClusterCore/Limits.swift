@@ -1,0 +1,119 @@
+/// Every bound of the cluster in one place: each wait has a deadline, each queue a bound, each
+/// retry a limit, each message a maximum size.
+package struct Limits: Hashable, Sendable {
+    package static let standard = Limits()
+    package init() {}
+
+    // MARK: Liveness
+
+    /// Workers say that they live this often. Cheap enough for a thousand workers, and three of
+    /// them fit into ``suspectAfter``.
+    package var heartbeatInterval: Duration = .seconds(1)
+
+    /// Silence after which a worker gets no new tasks and its tasks may be copied: three missed
+    /// heartbeats; one or two are a busy network.
+    package var suspectAfter: Duration = .seconds(3)
+
+    /// Silence after which a worker's tasks belong to others. Longer than any pause a healthy
+    /// machine makes, far shorter than a person's patience.
+    package var lostAfter: Duration = .seconds(10)
+
+    /// Timers are looked at this often: fine enough for ``heartbeatInterval``, too rare to cost.
+    package var tickInterval: Duration = .milliseconds(250)
+
+    /// A lease is at least this long: a task message that got lost is noticed by then.
+    package var minimumLease: Duration = .seconds(5)
+
+    /// A lease lasts this many times the 95th percentile of its kind's compute time. Heartbeats
+    /// that name the attempt renew it.
+    package var leaseFactor = 4
+
+    /// A progress counter that stands still this long is stuck, however quick its tasks are.
+    package var minimumStuck: Duration = .seconds(30)
+
+    /// … or this many times the median compute time of its kind, whichever is longer.
+    package var stuckFactor = 10
+
+    /// A job with open tasks and no worker waits this long: time to start machines by hand.
+    package var noWorkerTimeout: Duration = .seconds(120)
+
+    /// A worker that hears nothing dials and greets this often.
+    package var helloInterval: Duration = .seconds(2)
+
+    /// A worker without a coordinator gives up after this: time to restart a coordinator, not
+    /// enough to be forgotten on a rented machine.
+    package var orphanTimeout: Duration = .seconds(600)
+
+    /// What a stopping worker may still spend on the task in hand; schedulers that preempt give 30.
+    package var drainGrace: Duration = .seconds(25)
+
+    /// What a closing socket may spend on its last messages.
+    package var linger: Duration = .seconds(2)
+
+    // MARK: Scheduling
+
+    /// Attempts in a worker's hands per slot: one running, one prefetched to hide the round trip.
+    /// More would wait behind a slow worker.
+    package var creditsPerSlot = 2
+
+    /// Blamed attempts after which a task fails its job …
+    package var maximumAttempts = 4
+
+    /// … when at least this many workers tried: one broken machine must not fail a picture.
+    package var minimumFailingWorkers = 2
+
+    /// Attempts of one task alive at once: the first and one copy.
+    package var maximumLiveAttempts = 2
+
+    /// A running attempt is copied to an idle worker after this many medians, in percent.
+    package var speculationPercent = 150
+
+    /// Copies made for speed may be this part of a job's tasks, in percent.
+    package var maximumExtraWorkPercent = 5
+
+    /// Compute times needed before a median means anything.
+    package var minimumSpeedSamples = 4
+
+    /// Malformed messages or unsound answers in a row after which a worker is turned away.
+    package var maximumStrikes = 3
+
+    /// Workers at once; each costs a connection and a few records.
+    package var maximumWorkers = 256
+
+    /// Slots a worker may claim; more is a mistake or a lie.
+    package var maximumSlots = 64
+
+    /// Accepted answers that may wait for the loop to take them; no more tasks go out meanwhile,
+    /// so that slow output bounds memory.
+    package var maximumUnconsumed = 64
+
+    /// Conditionings a worker keeps: a picture or two, and the next ones.
+    package var maximumConditionings = 4
+
+    // MARK: Messages
+
+    /// A header frame's protobuf body: anything longer is no message of ours.
+    package var maximumBodyBytes = 64 << 10
+
+    /// One tensor frame. libzmq counts only whole frames as life, so a frame must pass a slow
+    /// link well within the socket's own timeout.
+    package var maximumFrameBytes = 1 << 20
+
+    /// Tensors in one message.
+    package var maximumTensors = 64
+
+    /// Tensor frames in one message, and so 64 MiB: the largest decoded tile is 3 MiB.
+    package var maximumTensorFrames = 64
+
+    /// Axes of a tensor.
+    package var maximumRank = 5
+
+    /// Names and version strings; reasons may be ten times as long.
+    package var maximumNameBytes = 200
+
+    /// Messages a transport holds for sending; credits keep it far below.
+    package var maximumOutbox = 1024
+
+    /// Messages a transport hands over before it stops reading until some are taken.
+    package var maximumInbox = 256
+}

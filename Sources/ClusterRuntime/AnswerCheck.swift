@@ -1,0 +1,45 @@
+internal import Denoising
+internal import Tensors
+
+/// Judges whether an answer can be one to its question: a worker's bytes are not trusted with
+/// the picture.
+enum AnswerCheck {
+    /// What is wrong with the answer, nil when it is sound.
+    static func problem(of answer: WorkAnswer, to item: WorkItem) -> String? {
+        switch (item, answer) {
+        case (.denoise(let task), .denoise(let predictions)):
+            problem(of: predictions, to: task)
+        case (.decode(let task), .decode(let pixels)):
+            problem(of: pixels, to: task)
+        default: "the answer is of another kind than the question"
+        }
+    }
+
+    private static func problem(of predictions: [Latent], to task: DenoiseTask) -> String? {
+        guard predictions.count == task.views.count else {
+            return "\(predictions.count) predictions for \(task.views.count) views"
+        }
+        for (prediction, view) in zip(predictions, task.views) {
+            guard prediction.hasSameExtents(as: view.sample) else {
+                return "a prediction of shape \(prediction.shape) for a view of shape "
+                    + "\(view.sample.shape)"
+            }
+            guard prediction.values.allSatisfy(\.isFinite) else {
+                return "the prediction contains values that are not finite"
+            }
+        }
+        return nil
+    }
+
+    private static func problem(of pixels: RGBTile, to task: DecodeTask) -> String? {
+        // The autoencoder's factor is the model's business; that it is whole and the same both
+        // ways is everybody's.
+        let tile = task.tile
+        guard pixels.height > 0, pixels.height % tile.height == 0,
+            pixels.height / tile.height * tile.width == pixels.width
+        else {
+            return "\(pixels.height)×\(pixels.width) pixels for a \(tile.height)×\(tile.width) tile"
+        }
+        return nil
+    }
+}

@@ -1,0 +1,105 @@
+internal import ClusterCore
+internal import Denoising
+internal import WireCodec
+
+/// Some items asked together, and where their answers come out.
+struct Batch: Sendable {
+    struct Key: Hashable, Sendable {
+        let job: JobID
+        let round: UInt32
+    }
+
+    /// The answer to the item at a position of the batch.
+    struct Answer: Sendable {
+        let position: Int
+        let answer: WorkAnswer
+    }
+
+    let job: JobID
+    let round: UInt32
+    let answers: AsyncThrowingStream<Answer, any Error>
+
+    var key: Key { Key(job: job, round: round) }
+
+    func task(_ item: WorkItem, position: Int) -> TaskID {
+        let step: Int
+        let kind: TaskKind
+        switch item {
+        case .denoise(let task): (step, kind) = (task.step, .denoise)
+        case .decode: (step, kind) = (0, .decode)
+        }
+        return TaskID(
+            job: job, round: round, step: UInt32(clamping: step), index: UInt32(position),
+            kind: kind)
+    }
+}
+
+/// Everything a coordinator has on its desk: the decisions' state, and the tensors that the state
+/// knows by name only.
+struct Desk: Sendable {
+    var state: CoordinatorState
+    var items: [TaskID: WorkItem] = [:]
+    var conditionings: [ContentDigest: Conditioning] = [:]
+    var jobs: [ContentDigest: JobID] = [:]
+    var sinks: [Batch.Key: AsyncThrowingStream<Batch.Answer, any Error>.Continuation] = [:]
+    private var sequence: UInt64 = 0
+    private var rounds: UInt32 = 0
+
+    init(state: CoordinatorState) { self.state = state }
+
+    mutating func nextSequence() -> UInt64 {
+        sequence += 1
+        return sequence
+    }
+
+    mutating func nextRound() -> UInt32 {
+        rounds += 1
+        return rounds
+    }
+
+    /// The message with its tensors; nil when they are wanted by nobody any more.
+    func wireMessage(_ message: CoordinatorMessage) -> WireMessage? {
+        switch message {
+        case .welcome(let welcome): .welcome(welcome)
+        case .reject(let rejection): .reject(rejection)
+        case .openJob(let job, let digest): .openJob(job, conditioning: digest)
+        case .asset(let digest): conditionings[digest].map { .asset($0) }
+        case .closeJob(let job): .closeJob(job)
+        case .task(let attempt): task(attempt)
+        case .cancel(let attempt): .cancel(attempt)
+        case .heartbeatAck(let number): .heartbeatAck(number)
+        case .goodbye(let reason): .goodbye(reason)
+        }
+    }
+
+    private func task(_ attempt: AttemptID) -> WireMessage? {
+        guard let item = items[attempt.task],
+            let digest = jobs.first(where: { $0.value == attempt.task.job })?.key
+        else { return nil }
+        return .task(attempt, item, conditioning: digest)
+    }
+
+    mutating func deliver(_ answer: WorkAnswer, of attempt: AttemptID) {
+        items[attempt.task] = nil
+        let key = Batch.Key(job: attempt.task.job, round: attempt.task.round)
+        let position = Int(attempt.task.index)
+        sinks[key]?.yield(Batch.Answer(position: position, answer: answer))
+    }
+
+    /// The state has forgotten the job; so does the desk.
+    mutating func fail(_ job: JobID, _ failure: JobFailure) {
+        for (key, sink) in sinks where key.job == job {
+            sink.finish(throwing: failure)
+            sinks[key] = nil
+        }
+        forget(job)
+    }
+
+    mutating func forget(_ job: JobID) {
+        for task in items.keys where task.job == job { items[task] = nil }
+        for (digest, open) in jobs where open == job {
+            jobs[digest] = nil
+            conditionings[digest] = nil
+        }
+    }
+}

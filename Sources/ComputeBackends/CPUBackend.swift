@@ -1,0 +1,73 @@
+internal import CKernels
+internal import Synchronization
+internal import Tensors
+
+/// The networks' operations on this machine's processor, by the kernels in `CKernels` and
+/// single-threaded OpenBLAS per tile.
+package final class CPUBackend: ComputeBackend {
+    package let instructionSet: InstructionSet
+    package let threads: Int
+    package let computeClass: ComputeClass
+    package let progress = ProgressCounter()
+
+    private let engine: Mutex<Engine>
+    let pool = BufferPool(limit: 1 << 27)
+
+    /// How many threads a backend gets when nobody says: one per processor that this process may
+    /// use.
+    package static var defaultThreads: Int { Int(tsr_processor_count()) }
+
+    /// Starts `threads` threads, the caller's among them. Throws ``BackendError`` when the
+    /// machine lacks the instruction set or the number is out of range.
+    package init(instructionSet: InstructionSet, threads: Int) throws(BackendError) {
+        let most = Int(TSR_MAXIMUM_THREADS)
+        guard instructionSet.isAvailable else {
+            throw .unavailableInstructionSet(
+                asked: instructionSet.rawValue, available: InstructionSet.available)
+        }
+        guard (1...most).contains(threads) else { throw .threadCount(threads, most: most) }
+        guard let handle = unsafe tsr_engine_create(instructionSet.code, Int32(threads)) else {
+            throw .cannotStart(threads: threads)
+        }
+        self.instructionSet = instructionSet
+        self.threads = threads
+        computeClass = ComputeClass(
+            backend: "cpu", instructionSet: instructionSet.rawValue, blasCore: BLASLibrary.core)
+        unsafe engine = Mutex(Engine(handle: handle))
+    }
+
+    /// The kernels' engine and the workspace that the operation in hand may scribble on.
+    ///
+    /// `@safe`: the handle lives exactly as long as this value.
+    @safe
+    struct Engine: ~Copyable {
+        let handle: OpaquePointer
+        private var buffer = HostBuffer(count: 1)
+
+        init(handle: OpaquePointer) { unsafe self.handle = handle }
+
+        deinit { unsafe tsr_engine_destroy(handle) }
+
+        /// At least `count` floats, 64-byte aligned.
+        mutating func workspace(_ count: Int) -> UnsafeMutablePointer<Float> {
+            if buffer.capacity < count { buffer = HostBuffer(count: count) }
+            return unsafe buffer.base
+        }
+    }
+
+    /// Makes a tensor: `body` writes all its elements.
+    func make(
+        _ shape: Shape,
+        _ body: (inout Engine, UnsafeMutablePointer<Float>) -> Void
+    ) -> DeviceTensor {
+        let output = DeviceTensor(shape: shape, storage: pool.buffer(count: shape.count))
+        perform { engine in unsafe body(&engine, output.base) }
+        return output
+    }
+
+    /// Runs one operation, alone.
+    func perform(_ body: (inout Engine) -> Void) {
+        engine.withLock { body(&$0) }
+        progress.advance()
+    }
+}

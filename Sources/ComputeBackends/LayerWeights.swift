@@ -1,0 +1,83 @@
+internal import Tensors
+
+/// The weights of a linear layer, in the form that the backend which prepared them wants.
+package struct LinearWeights: Sendable {
+    package let inputs: Int
+    package let outputs: Int
+    /// (outputs, inputs)
+    let matrix: DeviceTensor
+    /// (outputs)
+    let bias: DeviceTensor?
+}
+
+/// The weights of a convolution, in the form that the backend which prepared them wants.
+package struct ConvolutionWeights: Sendable {
+    package let inputs: Int
+    package let outputs: Int
+    package let kernelHeight: Int
+    package let kernelWidth: Int
+    /// (outputs, kernel height, kernel width, inputs)
+    let matrix: DeviceTensor
+    /// (outputs)
+    let bias: DeviceTensor?
+}
+
+/// Scale and shift per channel, (channels) each, of a normalisation.
+package struct NormWeights: Sendable {
+    let scale: DeviceTensor
+    let shift: DeviceTensor
+
+    package init(scale: DeviceTensor, shift: DeviceTensor) {
+        precondition(scale.shape.rank == 1 && scale.shape == shift.shape, "(channels) wanted")
+        self.scale = scale
+        self.shift = shift
+    }
+
+    package var channels: Int { scale.shape.count }
+}
+
+/// What a layer does to each of its outputs last.
+package enum Activation: Sendable, CaseIterable {
+    case none
+    /// x·σ(x)
+    case silu
+    /// x·Φ(x), exact
+    case gelu
+    /// x·σ(1.702x)
+    case quickGELU
+}
+
+/// Zeros around an image.
+package struct Padding: Hashable, Sendable {
+    package let top: Int
+    package let left: Int
+    package let bottom: Int
+    package let right: Int
+
+    package init(top: Int, left: Int, bottom: Int, right: Int) {
+        precondition(min(top, left, bottom, right) >= 0, "padding is not negative")
+        self.top = top
+        self.left = left
+        self.bottom = bottom
+        self.right = right
+    }
+
+    /// The same on all four sides.
+    package init(_ all: Int) { self.init(top: all, left: all, bottom: all, right: all) }
+
+    /// Extents of what a convolution makes of a `height`×`width` image.
+    func outputExtents(
+        height: Int,
+        width: Int,
+        weights: ConvolutionWeights,
+        stride: Int
+    ) -> (height: Int, width: Int) {
+        let rows = height + top + bottom - weights.kernelHeight
+        let columns = width + left + right - weights.kernelWidth
+        precondition(
+            stride > 0 && rows >= 0 && columns >= 0 && top < weights.kernelHeight
+                && left < weights.kernelWidth,
+            "a \(height)×\(width) image does not fit the kernel")
+        return (rows / stride + 1, columns / stride + 1)
+    }
+}

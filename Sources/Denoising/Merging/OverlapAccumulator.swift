@@ -1,0 +1,61 @@
+package import Tensors
+
+/// The weighted mean of what overlapping views say, on the canvas (MultiDiffusion, arXiv
+/// 2302.08113, equation 5): one sum and one weight per position. Floating-point sums depend on
+/// their order, so callers add views in plan order.
+package struct OverlapAccumulator: Sendable {
+    private var sum: Latent
+    /// Per position; the channels share it.
+    private var weights: [Float]
+
+    package init(channels: Int, extent: Extent) {
+        sum = Latent(zeros: channels, height: extent.height, width: extent.width)
+        weights = Array(repeating: 0, count: extent.area)
+    }
+
+    /// Adds one view's prediction: `weight` times the feather's profile is what each of its
+    /// positions counts. `table` is the exchange the view was gathered through.
+    /// Traps when the prediction does not have the view's extents.
+    package mutating func add(
+        _ prediction: Latent,
+        through view: LatentView,
+        weight factor: Float = 1,
+        feather: Feather = .uniform,
+        table: InteractionTable? = nil
+    ) {
+        let canvas = Extent(height: sum.height, width: sum.width)
+        let extent = view.extent(on: canvas)
+        precondition(
+            prediction.height == extent.height && prediction.width == extent.width
+                && prediction.channels == sum.channels,
+            "a prediction has the extents of its view")
+        let rows = feather.profile(extent.height).map { $0 * factor }
+        let columns = feather.profile(extent.width)
+        view.forEachRun(channels: sum.channels, on: canvas, through: table) { run in
+            var target = run.canvasStart
+            // All channels together visit each position with the same weight, so the first
+            // channel counts for all, under a per-channel exchange too: every channel's
+            // exchange is a permutation of the same positions.
+            let isCounted = run.channel == 0
+            for offset in 0..<run.count {
+                let weight = rows[run.row] * columns[run.column + offset]
+                sum.values[target] += weight * prediction.values[run.viewStart + offset]
+                if isCounted { weights[target] += weight }
+                target += run.canvasStride
+            }
+        }
+    }
+
+    /// The mean. Traps where nothing was added: a plan's `validate` proves that cannot be.
+    package func average() -> Latent {
+        var result = sum
+        for position in weights.indices {
+            let weight = weights[position]
+            precondition(weight > 0, "no view covers position \(position)")
+            for index in stride(from: position, to: result.values.count, by: weights.count) {
+                result.values[index] /= weight
+            }
+        }
+        return result
+    }
+}

@@ -1,0 +1,98 @@
+/// An extrapolation method: turns a request into a plan and nothing else. One method, one file.
+package protocol DenoisingMethod: Sendable {
+    /// What `--method` says.
+    var name: String { get }
+
+    /// One line for help texts.
+    var summary: String { get }
+
+    /// The plan. Throws ``PlanningError`` for sizes, steps and options that make none.
+    func plan(for request: PlanRequest) throws(PlanningError) -> DenoisingPlan
+}
+
+/// The methods this program knows. To add one: write its file, add its line here; the conformance
+/// battery in the tests picks it up.
+package enum DenoisingMethods {
+    /// In the order in which help texts list them.
+    package static let all: [any DenoisingMethod] = [
+        CutDiffusionMethod(),
+        MultiDiffusionMethod(),
+        DirectMethod(),
+    ]
+
+    /// The method called `name`. Throws ``PlanningError/unknownMethod(_:known:)``.
+    package static func method(named name: String) throws(PlanningError) -> any DenoisingMethod {
+        guard let method = all.first(where: { $0.name == name }) else {
+            throw .unknownMethod(name, known: all.map(\.name))
+        }
+        return method
+    }
+}
+
+extension PlanRequest {
+    /// The checks every method needs, before any arithmetic on the numbers.
+    func checkCommon() throws(PlanningError) {
+        let native = model.nativePixels
+        guard height >= native, width >= native else {
+            throw .belowNative(height: height, width: width, nativePixels: native)
+        }
+        let limit = PlanLimits.pixelsPerSide
+        guard height <= limit, width <= limit else {
+            throw .tooLarge(height: height, width: width, limit: limit)
+        }
+        guard stepCount > 0 else { throw .noSteps }
+        guard viewsPerTask > 0 else { throw .invalidViewsPerTask(viewsPerTask) }
+        for scale in [guidanceScale, refinementGuidanceScale ?? guidanceScale]
+        where !scale.isFinite || abs(scale) > 1000 {
+            throw .invalidNumber(
+                "guidance scale", value: scale, expected: "between -1000 and 1000")
+        }
+        guard guidanceRescale >= 0, guidanceRescale <= 1 else {
+            throw .invalidNumber(
+                "guidance rescale", value: guidanceRescale, expected: "between 0 and 1")
+        }
+    }
+
+    /// Refuses options that a method does not have.
+    func refuse(_ options: [(name: String, isSet: Bool)], method: String) throws(PlanningError) {
+        if let option = options.first(where: \.isSet) {
+            throw .optionWithoutEffect(option.name, method: method)
+        }
+    }
+
+    /// The stride that was asked for or half the native window. Throws when out of range.
+    func checkedStride() throws(PlanningError) -> Int {
+        let stride = stride ?? max(1, model.nativeSide / 2)
+        guard (1...model.nativeSide).contains(stride) else {
+            throw .strideOutOfRange(stride, window: model.nativeSide)
+        }
+        return stride
+    }
+
+    /// Native windows over a canvas, by the request's stride, jitter and compatibility; throws
+    /// when there would be too many.
+    func windowGrid(over canvas: Extent) throws(PlanningError) -> WindowGrid {
+        let grid = WindowGrid(
+            canvas: canvas,
+            window: window,
+            stride: try checkedStride(),
+            jittered: jitter ?? false,
+            edge: compatibility == .cutDiffusion ? .zeroPadded : .clamped
+        )
+        guard grid.count <= PlanLimits.viewsPerStep else {
+            throw .tooManyViews(grid.count, limit: PlanLimits.viewsPerStep)
+        }
+        return grid
+    }
+
+    /// What windows are told, by the request's crops and compatibility.
+    var windowConditioning: ConditioningRule {
+        guard windowCrops ?? false else { return viewConditioning }
+        return compatibility == .cutDiffusion ? .paddedCrop : .crop
+    }
+
+    /// What views without a place are told.
+    var viewConditioning: ConditioningRule {
+        sizeConditioning == .picture ? .picture : .native
+    }
+}

@@ -1,0 +1,34 @@
+/// MultiDiffusion (Bar-Tal et al. 2023, arXiv 2302.08113): overlapping native windows, averaged
+/// in every step.
+package struct MultiDiffusionMethod: DenoisingMethod {
+    package let name = "multidiffusion"
+    package let summary = "overlapping windows, averaged in every step"
+
+    package init() {}
+
+    package func plan(for request: PlanRequest) throws(PlanningError) -> DenoisingPlan {
+        try request.checkCommon()
+        try request.refuse(
+            [
+                ("a number of structure steps", request.structureSteps != nil),
+                ("pixel interaction", request.interaction != nil),
+                ("compatibility with published code", request.compatibility != nil),
+            ], method: name)
+        var resolved = request
+        resolved.refinementGuidanceScale = nil
+        resolved.stride = try request.checkedStride()
+        resolved.jitter = request.jitter ?? false
+        resolved.windowCrops = request.windowCrops ?? false
+        resolved.sizeConditioning = request.sizeConditioning ?? .native
+
+        let canvas = request.latent
+        let stage = PlanStage(
+            name: name,
+            steps: 0..<request.stepCount,
+            geometry: .windows(try resolved.windowGrid(over: canvas)),
+            conditioning: resolved.windowConditioning,
+            guidanceScale: request.guidanceScale
+        )
+        return DenoisingPlan(method: name, request: resolved, canvas: canvas, stages: [stage])
+    }
+}

@@ -1,0 +1,65 @@
+/// Why a request cannot be planned. One sentence each: what was expected, found, and what to do.
+package enum PlanningError: Error, Equatable, CustomStringConvertible {
+    case unknownMethod(String, known: [String])
+    /// One side is smaller than what the model was trained on.
+    case belowNative(height: Int, width: Int, nativePixels: Int)
+    /// One side exceeds ``PlanLimits/pixelsPerSide``.
+    case tooLarge(height: Int, width: Int, limit: Int)
+    /// A step would have more views than ``PlanLimits/viewsPerStep``.
+    case tooManyViews(Int, limit: Int)
+    case noSteps
+    case strideOutOfRange(Int, window: Int)
+    case structureStepsOutOfRange(Int, steps: Int)
+    case invalidNumber(String, value: Double, expected: String)
+    case invalidViewsPerTask(Int)
+    /// The option means nothing to this method.
+    case optionWithoutEffect(String, method: String)
+    /// The published code only knows multiples of the native size.
+    case notMultiplesOfNative(height: Int, width: Int, nativePixels: Int)
+    /// A plan broke its own promise; says which view of which step. A defect, not bad input.
+    case brokenPlan(String)
+
+    package var description: String {
+        switch self {
+        case .unknownMethod(let name, let known):
+            "there is no method \"\(name)\"; choose one of: \(known.joined(separator: ", "))"
+        case .belowNative(let height, let width, let native):
+            "\(width)×\(height) is smaller than this model's native \(native)×\(native) pixels; "
+                + "both sides have to be at least \(native)"
+        case .tooLarge(let height, let width, let limit):
+            "\(width)×\(height) is too large; a side can have at most \(limit) pixels"
+        case .tooManyViews(let count, let limit):
+            "a step would have \(count) views, more than the limit of \(limit); "
+                + "use a larger stride or a smaller picture"
+        case .noSteps:
+            "0 steps make no picture; ask for at least 1"
+        case .strideOutOfRange(let stride, let window):
+            "the stride should lie between 1 and the native window of \(window) latents, "
+                + "got \(stride)"
+        case .structureStepsOutOfRange(let count, let steps):
+            "the structure steps should lie between 0 and the number of steps, \(steps), "
+                + "got \(count)"
+        case .invalidNumber(let name, let value, let expected):
+            "the \(name) should be \(expected), got \(value)"
+        case .invalidViewsPerTask(let count):
+            "a task carries at least 1 view, got \(count)"
+        case .optionWithoutEffect(let option, let method):
+            "\(option) means nothing to the method \(method); leave it out"
+        case .notMultiplesOfNative(let height, let width, let native):
+            "the published code only makes sizes that are multiples of \(native) pixels, not "
+                + "\(width)×\(height); change the size or leave the compatibility out"
+        case .brokenPlan(let reason):
+            "the plan is not sound, which is a defect of this program: \(reason)"
+        }
+    }
+}
+
+/// Bounds of a plan.
+package enum PlanLimits {
+    /// Of a picture.
+    package static let pixelsPerSide = 65_536
+    /// Windows at most; patches have a limit of their own.
+    package static let viewsPerStep = 1 << 20
+    /// Patches are counted in 16 bits.
+    package static let patches = 1 << 16
+}

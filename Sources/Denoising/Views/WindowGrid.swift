@@ -1,0 +1,121 @@
+internal import Sampling
+
+/// What happens at the edge of the canvas when windows are jittered.
+package enum EdgeRule: String, Hashable, Sendable {
+    /// Windows stay inside the canvas; edge windows do not move towards or away from their edge.
+    case clamped
+    /// Edge windows may move outwards over the canvas, into zeros (the published code).
+    case zeroPadded = "zero-padded"
+}
+
+/// Overlapping windows of one size over a canvas, shifted afresh in every step.
+///
+/// Per axis of length L with window k and stride d there are n(L) = ⌈(L−k)/d⌉ + 1 windows at
+/// min(q·d, L−k); the last one is pulled back to end exactly at L. Row-major over both axes.
+package struct WindowGrid: Hashable, Sendable {
+    package let canvas: Extent
+    package let window: Extent
+    /// Distance of neighbouring windows in latents, 1 ... the window's shorter side.
+    package let stride: Int
+    /// Largest shift in latents; 0 for fixed windows.
+    package let jitter: Int
+    package let edge: EdgeRule
+
+    /// `jitter` is (k − d)/4 of the shorter window side, or 0 when `jittered` is false. Traps on
+    /// a window larger than the canvas and on a stride outside 1 ... window.
+    package init(
+        canvas: Extent, window: Extent, stride: Int, jittered: Bool = false,
+        edge: EdgeRule = .clamped
+    ) {
+        let side = min(window.height, window.width)
+        precondition(
+            window.height <= canvas.height && window.width <= canvas.width,
+            "a window fits into its canvas")
+        precondition((1...side).contains(stride), "a stride lies within 1 ... window")
+        self.canvas = canvas
+        self.window = window
+        self.stride = stride
+        self.jitter = jittered ? (side - stride) / 4 : 0
+        self.edge = edge
+    }
+
+    /// Where the windows of one axis begin.
+    package static func starts(length: Int, window: Int, stride: Int) -> [Int] {
+        guard length > window else { return [0] }
+        let count = (length - window + stride - 1) / stride + 1
+        return (0..<count).map { min($0 * stride, length - window) }
+    }
+
+    /// Rows of windows.
+    package var rowStarts: [Int] {
+        Self.starts(length: canvas.height, window: window.height, stride: stride)
+    }
+
+    /// Columns of windows.
+    package var columnStarts: [Int] {
+        Self.starts(length: canvas.width, window: window.width, stride: stride)
+    }
+
+    /// Number of windows, V.
+    package var count: Int { rowStarts.count * columnStarts.count }
+
+    /// The windows of one step. A window's shift depends on nothing but seed, step and its number.
+    package func windows(seed: UInt64, step: Int) -> [Window] {
+        let (rows, columns) = (rowStarts, columnStarts)
+        var windows: [Window] = []
+        windows.reserveCapacity(rows.count * columns.count)
+        for row in rows.indices {
+            for column in columns.indices {
+                var (y, x) = (rows[row], columns[column])
+                if jitter > 0 {
+                    var random = PhiloxGenerator(
+                        seed: seed, purpose: .jitter, step: step, index: windows.count)
+                    y = shifted(
+                        y, at: row, of: rows.count, limit: canvas.height - window.height, &random)
+                    x = shifted(
+                        x, at: column, of: columns.count, limit: canvas.width - window.width,
+                        &random)
+                }
+                windows.append(Window(y: y, x: x, height: window.height, width: window.width))
+            }
+        }
+        return windows
+    }
+
+    /// The shifts a window may draw on one axis, both ends included: edge windows only outwards,
+    /// a window that touches both edges not at all, so that every position stays covered.
+    package func jitterRange(at position: Int, of count: Int) -> ClosedRange<Int> {
+        let lower = position == count - 1 ? 0 : -jitter
+        let upper = position == 0 ? 0 : jitter
+        return count == 1 ? 0...0 : lower...upper
+    }
+
+    private func shifted(
+        _ start: Int, at position: Int, of count: Int, limit: Int,
+        _ random: inout PhiloxGenerator
+    ) -> Int {
+        let moved = start + random.uniform(in: jitterRange(at: position, of: count))
+        return edge == .clamped ? min(max(moved, 0), limit) : moved
+    }
+}
+
+extension WindowGrid {
+    /// What the windows at each position of one axis cover whatever they draw: parts that tile
+    /// the axis without gap or overlap. Window q covers at least start + jitter up to the next
+    /// one's start + jitter, because stride + 2·jitter never exceeds the window.
+    private func cores(length: Int, starts: [Int]) -> [Range<Int>] {
+        starts.indices.map { index in
+            let lower = index == 0 ? 0 : starts[index] + jitter
+            let upper = index == starts.count - 1 ? length : starts[index + 1] + jitter
+            return lower..<upper
+        }
+    }
+
+    /// The parts of the canvas that belong to each window, row-major like the windows.
+    func cores() -> [(rows: Range<Int>, columns: Range<Int>)] {
+        let columns = cores(length: canvas.width, starts: columnStarts)
+        return cores(length: canvas.height, starts: rowStarts).flatMap { rows in
+            columns.map { (rows, $0) }
+        }
+    }
+}

@@ -1,0 +1,203 @@
+package import ComputeBackends
+package import Denoising
+internal import Glibc
+internal import Sampling
+package import Tensors
+
+/// A model in memory: the two networks that workers run, and what runs them. Its methods block
+/// until they are done; ``ModelHost`` gives them a thread.
+package struct LoadedModel: Sendable {
+    package let unet: UNet
+    package let decoder: VAEDecoder
+    package let backend: any ComputeBackend
+    /// Items that would take more working memory than this, in bytes, are refused.
+    private let memoryLimit: Double
+
+    /// Latent pixels that travel through the network together at most, as long as one view does
+    /// not have more: enough to keep many threads busy at the coarse levels.
+    private static let positionsPerPass = 1 << 15
+
+    /// `memoryLimit` is in bytes; nil is the memory of this machine.
+    package init(
+        unet: UNet,
+        decoder: VAEDecoder,
+        backend: any ComputeBackend,
+        memoryLimit: Double? = nil
+    ) {
+        self.unet = unet
+        self.decoder = decoder
+        self.backend = backend
+        self.memoryLimit = memoryLimit ?? Self.physicalMemory
+    }
+
+    /// Loads both networks. Throws ``WeightsError`` naming what is missing or does not fit.
+    package init(folder: ModelFolder, backend: any ComputeBackend) throws(WeightsError) {
+        self.init(
+            unet: try UNet(
+                configuration: folder.unet, weights: folder.unetWeights, backend: backend),
+            decoder: try VAEDecoder(
+                configuration: folder.vae, weights: folder.vaeWeights, backend: backend),
+            backend: backend)
+    }
+
+    private static var physicalMemory: Double {
+        Double(sysconf(Int32(_SC_PHYS_PAGES))) * Double(sysconf(Int32(_SC_PAGESIZE)))
+    }
+
+    /// The negative text and the prompt, in this order, as the network looks at them.
+    ///
+    /// Throws ``ComputeError/unsuitable(_:)`` when the conditioning is of another model.
+    package func texts(_ conditioning: Conditioning) throws(ComputeError) -> UNet.Texts {
+        let embeddings = [conditioning.negative, conditioning.prompt]
+        let shape = conditioning.prompt.hiddenStates.shape
+        let width = unet.configuration.crossAttentionWidth
+        let pooledWidth = unet.configuration.addedConditioning?.pooledWidth
+        for embedding in embeddings {
+            let found = embedding.hiddenStates.shape
+            guard found == shape, found[0] > 0, found[1] == width else {
+                throw .unsuitable(
+                    "text of shape \(found): this model takes (tokens, \(width)), as many "
+                        + "tokens for the negative prompt as for the prompt")
+            }
+            let pooled = embedding.pooled?.shape.count
+            guard pooledWidth == nil || pooled == pooledWidth else {
+                throw .unsuitable(
+                    "a pooled text of \(pooled ?? 0) numbers: this model takes "
+                        + "\(pooledWidth ?? 0)")
+            }
+        }
+        let hidden = Tensor(
+            shape: Shape([embeddings.count] + shape.extents),
+            elements: embeddings.flatMap { $0.hiddenStates.elements })
+        return unet.texts(
+            hiddenStates: DeviceTensor(hidden),
+            pooled: embeddings.map { $0.pooled?.elements ?? [] }, on: backend)
+    }
+}
+
+// MARK: - Denoising
+
+extension LoadedModel {
+    /// One guided prediction per view. How views share passes does not show in the answer.
+    ///
+    /// Throws ``ComputeError/unsuitable(_:)`` for a view of other channels or beyond this
+    /// machine's memory, and for an answer that is not finite.
+    package func denoise(
+        _ task: DenoiseTask,
+        texts: UNet.Texts
+    ) throws(ComputeError) -> [Latent] {
+        guard task.timestep.isFinite, task.guidanceScale.isFinite, task.guidanceRescale.isFinite
+        else { throw .unsuitable("a timestep or guidance that is no finite number") }
+        for view in task.views { try check(view.sample) }
+        let guidance = ClassifierFreeGuidance(
+            scale: task.guidanceScale, rescale: task.guidanceRescale)
+        var answers: [Latent] = []
+        var rest = task.views[...]
+        while let first = rest.first {
+            let most = max(1, Self.positionsPerPass / (2 * first.sample.plane))
+            let pass = rest.prefix(most).prefix { $0.sample.hasSameExtents(as: first.sample) }
+            rest = rest.dropFirst(pass.count)
+            answers += predict(Array(pass), task.timestep, texts: texts, guidance: guidance)
+        }
+        guard answers.allSatisfy({ $0.values.allSatisfy(\.isFinite) }) else {
+            throw .unsuitable(
+                "the network's prediction for task \(task.index) of step \(task.step) is not "
+                    + "finite: check the weights and the latents")
+        }
+        return answers
+    }
+
+    private func check(_ sample: Latent) throws(ComputeError) {
+        let channels = unet.configuration.inChannels
+        guard sample.channels == channels else {
+            throw .unsuitable(
+                "a view of \(sample.channels) channels: this model takes \(channels)")
+        }
+        try checkMemory(
+            unet.workingBytes(positions: sample.plane),
+            "a view of \(sample.width)×\(sample.height) latent pixels")
+    }
+
+    private func checkMemory(_ bytes: Double, _ what: String) throws(ComputeError) {
+        guard bytes > memoryLimit else { return }
+        func gibibytes(_ bytes: Double) -> Double { (bytes / 0x1p30 * 10).rounded() / 10 }
+        throw .unsuitable(
+            "\(what) needs about \(gibibytes(bytes)) GiB of memory, this machine has "
+                + "\(gibibytes(memoryLimit)); use smaller views or tiles")
+    }
+
+    /// Views of one size in one pass, or in one per text where a pair is large by itself.
+    private func predict(
+        _ views: [ViewInput],
+        _ timestep: Double,
+        texts: UNet.Texts,
+        guidance: ClassifierFreeGuidance
+    ) -> [Latent] {
+        func run(_ texts: UNet.Texts, copies: Int) -> [Latent] {
+            let all = Array(repeatElement(views, count: copies).joined())
+            let prediction = unet.predict(
+                sample: upload(all.map(\.sample)), timestep: timestep, texts: texts,
+                timeIDs: all.map(\.microConditioning.timeIDs), on: backend)
+            return download(prediction)
+        }
+        guard guidance.isActive else { return run(texts.items(1..<2), copies: 1) }
+        let positions = 2 * views.count * views[0].sample.plane
+        let both =
+            positions <= Self.positionsPerPass
+            ? run(texts, copies: 2)
+            : run(texts.items(0..<1), copies: 1) + run(texts.items(1..<2), copies: 1)
+        return views.indices.map { index in
+            guidance.combine(
+                conditional: both[views.count + index], unconditional: both[index])
+        }
+    }
+
+    /// Latents of one size, to (latents, h, w, channels).
+    private func upload(_ latents: [Latent]) -> DeviceTensor {
+        let first = latents[0]
+        let shape = Shape(latents.count, first.channels, first.height, first.width)
+        return backend.channelsLast(
+            unsafe DeviceTensor(shape: shape) { buffer in
+                for (index, latent) in latents.enumerated() {
+                    let room = index * latent.values.count..<(index + 1) * latent.values.count
+                    _ = unsafe buffer[room].update(fromContentsOf: latent.values)
+                }
+            })
+    }
+
+    /// What ``upload(_:)`` undoes.
+    private func download(_ tensor: DeviceTensor) -> [Latent] {
+        let planes = backend.channelsFirst(tensor)
+        return (0..<planes.items).map { item in
+            Latent(
+                channels: planes.shape[1], height: planes.shape[2], width: planes.shape[3],
+                values: planes.items(item..<(item + 1)).elements)
+        }
+    }
+}
+
+// MARK: - Decoding
+
+extension LoadedModel {
+    /// Paints one tile of the final latent.
+    ///
+    /// Throws ``ComputeError/unsuitable(_:)`` for a tile of other channels or beyond this
+    /// machine's memory.
+    package func decode(_ task: DecodeTask) throws(ComputeError) -> RGBTile {
+        let configuration = decoder.configuration
+        let tile = task.tile
+        guard tile.channels == configuration.latentChannels else {
+            throw .unsuitable(
+                "a tile of \(tile.channels) channels: this model's autoencoder takes "
+                    + "\(configuration.latentChannels)")
+        }
+        try checkMemory(
+            decoder.workingBytes(positions: tile.plane),
+            "decoding a tile of \(tile.width)×\(tile.height) latent pixels")
+        let factor = Float(configuration.scalingFactor)
+        let shift = Float(configuration.shiftFactor)
+        let image = decoder.decode(
+            upload([tile.mapValues { $0 / factor + shift }]), on: backend)
+        return RGBTile(height: image.height, width: image.width, bytes: backend.bytes(image))
+    }
+}

@@ -1,0 +1,52 @@
+internal import ComputeBackends
+package import Denoising
+package import Tensors
+
+/// A model on a thread of its own, answering one item at a time.
+package actor ModelHost: ComputeModel {
+    private let model: LoadedModel
+    private nonisolated let thread = ComputeThread()
+    private var texts: [(fingerprint: Fingerprint, texts: UNet.Texts)] = []
+
+    /// Conditionings kept at most, the most recently used: a worker serves few jobs at a time.
+    private static let conditioningsKept = 4
+
+    package init(model: LoadedModel) { self.model = model }
+
+    package nonisolated var unownedExecutor: UnownedSerialExecutor {
+        unsafe thread.asUnownedSerialExecutor()
+    }
+
+    /// Operations finished so far, of whatever items; readable while one is computed.
+    package nonisolated var operationCount: UInt64 { model.backend.progress.count }
+
+    package func prepare(_ conditioning: Conditioning) async throws {
+        guard find(conditioning.fingerprint) == nil else { return }
+        texts.append((conditioning.fingerprint, try model.texts(conditioning)))
+        if texts.count > Self.conditioningsKept { texts.removeFirst() }
+    }
+
+    package func compute(
+        _ item: WorkItem,
+        conditioning: Fingerprint
+    ) async throws -> WorkAnswer {
+        switch item {
+        case .denoise(let task):
+            guard let texts = find(conditioning) else {
+                throw ComputeError.unknownConditioning(conditioning)
+            }
+            return .denoise(try model.denoise(task, texts: texts))
+        case .decode(let task):
+            return .decode(try model.decode(task))
+        }
+    }
+
+    /// The prepared texts, which become the most recently used.
+    private func find(_ fingerprint: Fingerprint) -> UNet.Texts? {
+        guard let index = texts.firstIndex(where: { $0.fingerprint == fingerprint }) else {
+            return nil
+        }
+        texts.append(texts.remove(at: index))
+        return texts.last?.texts
+    }
+}

@@ -1,0 +1,88 @@
+package import Tensors
+
+/// The deterministic sampler (η = 0) of "Denoising Diffusion Implicit Models" (Song et al. 2020,
+/// arXiv 2010.02502, equation 12), as `DDIMScheduler` of diffusers 0.42.1 defines it.
+///
+/// The state is x = √ᾱ·x₀ + √(1−ᾱ)·noise and the network sees it as it is. Arithmetic is float32
+/// in diffusers' order of operations.
+package struct DDIMScheduler: Scheduler {
+    package let timesteps: [Timestep]
+    package let initialNoiseSigma = 1.0
+    package let predictionType: PredictionType
+
+    /// ᾱ at each step and at the timestep that the step arrives at.
+    private let signals: [(now: Float, next: Float)]
+
+    /// Throws ``SamplingError`` on sample clipping (which is diffusers' *default*: latent models
+    /// switch it off in their file), thresholding, unknown names, ε-prediction at zero terminal
+    /// SNR, and step counts outside 1 ... training timesteps.
+    package init(configuration: SchedulerConfiguration, steps: Int) throws(SamplingError) {
+        try configuration.refuse(
+            configuration.clipSample, field: "clip_sample", default: true,
+            advice: "latents are not bounded by 1: set it to false")
+        try configuration.refuse(
+            configuration.thresholding, field: "thresholding",
+            advice: "it is meant for pixels, not latents: set it to false")
+        let schedule = try configuration.noiseSchedule()
+        let count = schedule.count
+        guard (1...count).contains(steps) else { throw .invalidStepCount(steps, limit: count) }
+        predictionType = try configuration.prediction()
+        let spacing = try configuration.named(
+            configuration.timestepSpacing, field: "timestep_spacing",
+            default: TimestepSpacing.leading)
+
+        let times = spacing.timesteps(
+            steps: steps, trainTimesteps: count, offset: configuration.stepsOffset ?? 0
+        ).map { Int($0.rounded(.toNearestOrEven)) }
+        if let outside = times.first(where: { !(0..<count).contains($0) }) {
+            throw .timestepOutOfRange(outside, trainTimesteps: count)
+        }
+        let table = schedule.cumulativeAlphas
+        if predictionType == .epsilon, table[times[0]] == 0 {
+            throw .unsupportedField(
+                "prediction_type", value: "epsilon",
+                advice: "at zero terminal SNR the noise tells nothing about the picture: use "
+                    + "v_prediction, or \"leading\" spacing")
+        }
+        let arrival = configuration.setAlphaToOne ?? true ? 1 : table[0]
+        signals = times.map { time in
+            let previous = time - count / steps
+            return (now: table[time], next: previous >= 0 ? table[previous] : arrival)
+        }
+        timesteps = times.map { time in
+            Timestep(value: Double(time), sigma: Double(schedule.sigma(at: time)))
+        }
+    }
+
+    package func sigma(after step: StepIndex) -> Double {
+        Double(NoiseSchedule.sigma(cumulativeAlpha: signals[step.value].next))
+    }
+
+    package func scaledModelInput(_ sample: Latent, at step: StepIndex) -> Latent { sample }
+
+    package mutating func step(
+        prediction: Latent, sample: Latent, at step: StepIndex
+    ) -> Latent {
+        let signal = signals[step.value]
+        let (root, noiseRoot) = (signal.now.squareRoot(), (1 - signal.now).squareRoot())
+        let nextRoot = signal.next.squareRoot()
+        let nextNoiseRoot = (1 - signal.next).squareRoot()
+        let kind = predictionType
+        return sample.combined(with: prediction) { state, output in
+            let clean: Float
+            let noise: Float
+            switch kind {
+            case .epsilon:
+                clean = (state - noiseRoot * output) / root
+                noise = output
+            case .vPrediction:
+                clean = root * state - noiseRoot * output
+                noise = root * output + noiseRoot * state
+            case .sample:
+                clean = output
+                noise = (state - root * output) / noiseRoot
+            }
+            return nextRoot * clean + nextNoiseRoot * noise
+        }
+    }
+}

@@ -1,0 +1,119 @@
+package import Tensors
+
+/// Euler's method on the probability-flow ODE in σ-space (Karras et al. 2022, arXiv 2206.00364,
+/// algorithm 2 without churn), as `EulerDiscreteScheduler` of diffusers 0.42.1 defines it.
+///
+/// The state is x = x₀ + σ·noise; the network sees x/√(σ²+1). Arithmetic is float32 in
+/// diffusers' order of operations.
+package struct EulerDiscreteScheduler: Scheduler {
+    package let timesteps: [Timestep]
+    package let initialNoiseSigma: Double
+    package let predictionType: PredictionType
+
+    /// σ per step and the one after the last, float32.
+    private let sigmas: [Float]
+
+    /// Throws ``SamplingError`` on Karras, exponential and beta sigmas, continuous timesteps,
+    /// unknown names and step counts outside 1 ... training timesteps.
+    package init(configuration: SchedulerConfiguration, steps: Int) throws(SamplingError) {
+        try Self.refuseUnsupported(configuration)
+        var signals = try configuration.noiseSchedule().cumulativeAlphas
+        guard (1...signals.count).contains(steps) else {
+            throw .invalidStepCount(steps, limit: signals.count)
+        }
+        if configuration.rescaleBetasZeroSNR ?? false {
+            // The smallest float16 above 0 instead of 0 keeps the first σ finite.
+            signals[signals.count - 1] = 0x1p-24
+        }
+        let spacing = try configuration.named(
+            configuration.timestepSpacing, field: "timestep_spacing",
+            default: TimestepSpacing.linspace)
+        let interpolation = try configuration.named(
+            configuration.interpolationType, field: "interpolation_type",
+            default: SigmaInterpolation.linear)
+        let final = try configuration.named(
+            configuration.finalSigmasType, field: "final_sigmas_type", default: FinalSigma.zero)
+
+        let trained = signals.map(NoiseSchedule.sigma(cumulativeAlpha:))
+        let times = spacing.timesteps(
+            steps: steps, trainTimesteps: trained.count, offset: configuration.stepsOffset ?? 0
+        ).map { Float($0) }
+        var sigmas: [Float]
+        switch interpolation {
+        case .linear:
+            sigmas = times.map { Self.interpolated(trained, at: Double($0)) }
+        case .logLinear:
+            sigmas = Self.logLinear(trained, steps: steps)
+        }
+        sigmas.append(final == .zero ? 0 : trained[0])
+
+        self.sigmas = sigmas
+        predictionType = try configuration.prediction()
+        timesteps = zip(times, sigmas).map { Timestep(value: Double($0), sigma: Double($1)) }
+        let largest = sigmas.reduce(0, max)
+        initialNoiseSigma = Double(
+            spacing == .leading ? (largest * largest + 1).squareRoot() : largest)
+    }
+
+    package func sigma(after step: StepIndex) -> Double { Double(sigmas[step.value + 1]) }
+
+    package func scaledModelInput(_ sample: Latent, at step: StepIndex) -> Latent {
+        let sigma = sigmas[step.value]
+        let divisor = (sigma * sigma + 1).squareRoot()
+        return sample.mapValues { $0 / divisor }
+    }
+
+    package mutating func step(
+        prediction: Latent, sample: Latent, at step: StepIndex
+    ) -> Latent {
+        let sigma = sigmas[step.value]
+        let change = sigmas[step.value + 1] - sigma
+        let variance = sigma * sigma + 1
+        let outputWeight = -sigma / variance.squareRoot()
+        let kind = predictionType
+        return sample.combined(with: prediction) { state, output in
+            let clean: Float =
+                switch kind {
+                case .epsilon: state - sigma * output
+                case .vPrediction: output * outputWeight + state / variance
+                case .sample: output
+                }
+            return state + (state - clean) / sigma * change
+        }
+    }
+
+    private static func refuseUnsupported(
+        _ configuration: SchedulerConfiguration
+    ) throws(SamplingError) {
+        let advice = "set it to false"
+        try configuration.refuse(
+            configuration.useKarrasSigmas, field: "use_karras_sigmas", advice: advice)
+        try configuration.refuse(
+            configuration.useExponentialSigmas, field: "use_exponential_sigmas", advice: advice)
+        try configuration.refuse(
+            configuration.useBetaSigmas, field: "use_beta_sigmas", advice: advice)
+        let type = configuration.timestepType ?? "discrete"
+        guard type == "discrete" else {
+            throw .unsupportedField("timestep_type", value: type, advice: "use \"discrete\"")
+        }
+    }
+
+    /// σ at a fractional training timestep, clamped to the schedule's ends, computed in float64.
+    private static func interpolated(_ trained: [Float], at timestep: Double) -> Float {
+        guard timestep > 0 else { return trained[0] }
+        guard timestep < Double(trained.count - 1) else { return trained[trained.count - 1] }
+        let lower = Int(timestep)
+        let (low, high) = (Double(trained[lower]), Double(trained[lower + 1]))
+        return Float(low + (high - low) * (timestep - Double(lower)))
+    }
+
+    /// `steps` values out of `steps + 1`, evenly spaced in log σ from the largest down; diffusers
+    /// keeps the smallest as one more σ that the final one is appended to.
+    private static func logLinear(_ trained: [Float], steps: Int) -> [Float] {
+        let largest = Float(Elementary.logarithm(Double(trained[trained.count - 1])))
+        let smallest = Float(Elementary.logarithm(Double(trained[0])))
+        return NoiseSchedule.evenlySpaced(
+            from: Double(largest), to: Double(smallest), count: steps + 1
+        ).map { Float(Elementary.exponential(Double($0))) }
+    }
+}

@@ -1,0 +1,46 @@
+package import Tensors
+
+/// Where the unit-variance noise of the initial latent comes from (`--rng`).
+package enum InitialNoise: String, Codable, Hashable, Sendable, CaseIterable {
+    /// Philox, keyed by channel, row and column: a larger canvas of the same seed continues a
+    /// smaller one to the right and downwards.
+    case native
+    /// What `torch.Generator("cpu")` draws.
+    case torchCPU = "torch-cpu"
+    /// What `torch.Generator("cuda")` draws; see ``TorchCUDANoise`` for large latents.
+    case torchCUDA = "torch-cuda"
+
+    /// Unit-variance noise of the given extents, before the scheduler's initial sigma.
+    package func latent(channels: Int, height: Int, width: Int, seed: UInt64) -> Latent {
+        let count = channels * height * width
+        let values: [Float]
+        switch self {
+        case .native:
+            values = Self.native(channels: channels, height: height, width: width, seed: seed)
+        case .torchCPU:
+            values = TorchCPUNoise(seed: seed).gaussians(count: count)
+        case .torchCUDA:
+            values = TorchCUDANoise(seed: seed).gaussians(count: count)
+        }
+        return Latent(channels: channels, height: height, width: width, values: values)
+    }
+
+    private static func native(
+        channels: Int, height: Int, width: Int, seed: UInt64
+    ) -> [Float] {
+        var values: [Float] = []
+        values.reserveCapacity(channels * height * width)
+        for channel in 0..<channels {
+            for row in 0..<height {
+                var stream = PhiloxGenerator(
+                    seed: seed, purpose: .initialNoise, step: channel, index: row)
+                for column in stride(from: 0, to: width, by: 2) {
+                    let (even, odd) = stream.gaussianPair()
+                    values.append(Float(even))
+                    if column + 1 < width { values.append(Float(odd)) }
+                }
+            }
+        }
+        return values
+    }
+}

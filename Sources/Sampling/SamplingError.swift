@@ -1,0 +1,34 @@
+/// Why a scheduler could not be made from what was asked for and what the model's files say.
+package enum SamplingError: Error, Equatable, CustomStringConvertible {
+    /// `--scheduler` named something that is not registered.
+    case unknownScheduler(String, known: [String])
+    /// The model's own scheduler class has no counterpart here.
+    case unsupportedClass(String, known: [String])
+    /// A field of scheduler_config.json asks for something that is not implemented.
+    case unsupportedField(String, value: String, advice: String)
+    /// A field of scheduler_config.json is outside its range.
+    case invalidField(String, value: String, expected: String)
+    /// The step count is below 1 or beyond the training schedule.
+    case invalidStepCount(Int, limit: Int)
+    /// Spacing and offset together leave the training schedule.
+    case timestepOutOfRange(Int, trainTimesteps: Int)
+
+    package var description: String {
+        switch self {
+        case .unknownScheduler(let name, let known):
+            "there is no scheduler \"\(name)\"; choose one of: \(known.joined(separator: ", "))"
+        case .unsupportedClass(let name, let known):
+            "the model's own scheduler, \(name), is not supported; choose another with "
+                + "--scheduler: \(known.joined(separator: ", "))"
+        case .unsupportedField(let field, let value, let advice):
+            "scheduler_config.json: \(field) = \(value) is not supported; \(advice)"
+        case .invalidField(let field, let value, let expected):
+            "scheduler_config.json: \(field) should be \(expected), found \(value)"
+        case .invalidStepCount(let count, let limit):
+            "the number of steps should lie between 1 and \(limit), got \(count)"
+        case .timestepOutOfRange(let timestep, let trainTimesteps):
+            "this number of steps needs timestep \(timestep), but the model was trained on "
+                + "0 ..< \(trainTimesteps); use fewer steps or another timestep_spacing"
+        }
+    }
+}

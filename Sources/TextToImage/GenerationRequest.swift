@@ -1,0 +1,73 @@
+package import Denoising
+package import Sampling
+
+/// Everything that decides a picture besides the model's weights and the compute class, and
+/// nothing about machines. Written into the picture, it makes the picture again.
+///
+/// Nil leaves a choice to the method; see `PlanRequest` for what it then takes.
+package struct GenerationRequest: Codable, Equatable, Sendable {
+    package var prompt: String
+    /// Nil and empty differ: nil uses zeros where the model says so, empty is encoded.
+    package var negativePrompt: String?
+    /// Picture extents in pixels.
+    package var width: Int
+    package var height: Int
+    package var steps: Int
+    /// Classifier-free guidance weight; 1 and less means none.
+    package var guidanceScale: Double
+    package var seed: UInt64
+    /// A name out of `DenoisingMethods`.
+    package var method: String
+    /// A name out of `Schedulers`; nil means the model's own.
+    package var scheduler: String?
+    package var structureSteps: Int?
+    /// Distance of neighbouring windows in latents.
+    package var stride: Int?
+    package var jitter: Bool?
+    package var windowCrops: Bool?
+    package var interaction: InteractionMode?
+    package var compatibility: Compatibility?
+    package var rng: InitialNoise
+    /// Digest of the latent file that replaces the drawn noise.
+    package var initialLatents: String?
+
+    enum CodingKeys: String, CodingKey {
+        case prompt
+        case negativePrompt = "negative_prompt"
+        case width
+        case height
+        case steps
+        case guidanceScale = "guidance_scale"
+        case seed
+        case method
+        case scheduler
+        case structureSteps = "structure_steps"
+        case stride
+        case jitter
+        case windowCrops = "window_crops"
+        case interaction
+        case compatibility = "compat"
+        case rng
+        case initialLatents = "initial_latents"
+    }
+
+    package init(
+        prompt: String,
+        width: Int,
+        height: Int,
+        steps: Int,
+        guidanceScale: Double,
+        seed: UInt64,
+        method: String,
+        rng: InitialNoise = .native
+    ) {
+        self.prompt = prompt
+        self.width = width
+        self.height = height
+        self.steps = steps
+        self.guidanceScale = guidanceScale
+        self.seed = seed
+        self.method = method
+        self.rng = rng
+    }
+}

@@ -1,0 +1,22 @@
+package import Denoising
+
+/// Computes in this process, one item after the other. Not a test double: the product's path for
+/// `--workers 0`, and the yardstick that every cluster run must equal byte for byte.
+package struct LocalExecutor: TaskExecutor {
+    private let model: any ComputeModel
+
+    package init(model: any ComputeModel) { self.model = model }
+
+    package func execute(
+        _ items: [WorkItem],
+        conditioning: Conditioning,
+        deliver: (_ index: Int, _ answer: WorkAnswer) async throws -> Void
+    ) async throws {
+        try await model.prepare(conditioning)
+        for item in items {
+            try Task.checkCancellation()
+            let answer = try await model.compute(item, conditioning: conditioning.fingerprint)
+            try await deliver(item.index, answer)
+        }
+    }
+}

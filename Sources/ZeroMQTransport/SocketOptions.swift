@@ -1,0 +1,47 @@
+internal import CZeroMQ
+internal import ClusterCore
+
+extension ZMQSocket {
+    /// The options of both ends; zmq_setsockopt(3) names the defaults they replace.
+    func setCommonOptions(_ limits: Limits) throws(TransportError) {
+        // Credits are the real bound; these are the belt. Whole messages, per peer.
+        try set(ZMQ_SNDHWM, 64)
+        try set(ZMQ_RCVHWM, 64)
+        // Per frame: ours have 1 MiB at most. A larger one ends its sender's connection.
+        try setLong(ZMQ_MAXMSGSIZE, Int64(limits.maximumFrameBytes * 4))
+        // Half-open connections. Only whole frames count as life, so this is slower than the
+        // application's own heartbeat, which decides.
+        try set(ZMQ_HEARTBEAT_IVL, 2000)
+        try set(ZMQ_HEARTBEAT_TIMEOUT, 8000)
+        try set(ZMQ_HEARTBEAT_TTL, 12_000)
+        // Port scanners.
+        try set(ZMQ_HANDSHAKE_IVL, 3000)
+        // Firewalls that forget quiet connections.
+        try set(ZMQ_TCP_KEEPALIVE, 1)
+        try set(ZMQ_TCP_KEEPALIVE_IDLE, 30)
+        try set(ZMQ_TCP_KEEPALIVE_INTVL, 10)
+        try set(ZMQ_TCP_KEEPALIVE_CNT, 3)
+        // Black-holed peers.
+        try set(ZMQ_TCP_MAXRT, 15_000)
+        try set(ZMQ_LINGER, 0)
+    }
+
+    func setRouterOptions(_ limits: Limits) throws(TransportError) {
+        try setCommonOptions(limits)
+        // Without it a message to nobody, or to a full pipe, vanishes without a word.
+        try set(ZMQ_ROUTER_MANDATORY, 1)
+        // All workers dial at once after a restart.
+        try set(ZMQ_BACKLOG, 1024)
+    }
+
+    func setDealerOptions(_ limits: Limits, routingID: [UInt8]) throws(TransportError) {
+        try setCommonOptions(limits)
+        try set(ZMQ_ROUTING_ID, routingID)
+        // Nothing is queued for a connection that does not exist.
+        try set(ZMQ_IMMEDIATE, 1)
+        // Redial with back-off; libzmq adds the jitter.
+        try set(ZMQ_RECONNECT_IVL, 100)
+        try set(ZMQ_RECONNECT_IVL_MAX, 5000)
+        try set(ZMQ_CONNECT_TIMEOUT, 5000)
+    }
+}

@@ -1,0 +1,179 @@
+import ArgumentParser
+import Denoising
+import DiffusionModels
+import Sampling
+import Tensors
+import TextToImage
+
+/// The flags that decide the picture: the same for `generate` and `plan`.
+struct RequestOptions: ParsableArguments {
+    @Option(
+        help: "What the picture shows. Text beyond the encoder's 77 tokens is cut, and said."
+    )
+    var prompt: String?
+
+    @Option(
+        help: """
+            What the picture should not show. Left out, models that say so use zeros instead of \
+            an encoded empty text; "" encodes the empty text.
+            """
+    )
+    var negativePrompt: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Pixels as WxH, or Nx for a square of N times the model's native side.",
+            valueName: "size"
+        )
+    )
+    var size: PictureSize = .timesNative(2)
+
+    @Option(help: "Denoising steps.")
+    var steps = 25
+
+    @Option(help: "Classifier-free guidance; 1 and less turns it off and halves the work.")
+    var guidanceScale = 3.0
+
+    @Option(help: "Same seed, same request, same picture.")
+    var seed: UInt64 = 0
+
+    @Option(
+        help: "How the picture is cut into views: \(DenoisingMethods.all.map(\.name).formatted())."
+    )
+    var method = "cutdiffusion"
+
+    @Option(
+        help: """
+            The sampler: \(Schedulers.all.map(\.name).formatted()). The model's own if left out.
+            """
+    )
+    var scheduler: String?
+
+    @Option(
+        help: """
+            CutDiffusion: steps of stage one, on interleaved patches; the rest run on windows. \
+            0 is MultiDiffusion. 30 % of the steps if left out.
+            """
+    )
+    var structureSteps: Int?
+
+    @Option(
+        help: """
+            Latent pixels between neighbouring windows, up to the native side; half of it if left \
+            out. Smaller is smoother and slower.
+            """
+    )
+    var stride: Int?
+
+    @Flag(
+        inversion: .prefixedNo,
+        help: "Shift the windows at random in every step. (default: on for cutdiffusion)"
+    )
+    var jitter: Bool?
+
+    @Flag(
+        inversion: .prefixedNo,
+        help: """
+            Tell each window where in the picture it lies, as SDXL's crop conditioning has it. \
+            (default: on for cutdiffusion)
+            """
+    )
+    var windowCrops: Bool?
+
+    @Option(
+        help: """
+            CutDiffusion's pixel interaction in stage one: \
+            \(InteractionMode.allCases.map(\.rawValue).formatted()).
+            """
+    )
+    var interaction: InteractionMode?
+
+    @Option(
+        help: """
+            Reproduce a published code, its known oddities included: cutdiffusion (zero padding, \
+            crops in padded coordinates, permutation per channel).
+            """
+    )
+    var compat: Compatibility?
+
+    @Option(
+        help: """
+            Where the initial noise comes from: \
+            \(InitialNoise.allCases.map(\.rawValue).formatted()). The torch ones equal \
+            torch.Generator(device).manual_seed(seed).
+            """
+    )
+    var rng: InitialNoise = .native
+
+    @Option(
+        help: ArgumentHelp(
+            """
+            Unit-variance noise to start from: a safetensors file with one float32 tensor \
+            "latents" of shape (1, C, h, w), as diffusers' latents= argument takes it.
+            """,
+            valueName: "file"
+        )
+    )
+    var initialLatents: String?
+
+    @OptionGroup var model: ModelOptions
+}
+
+extension RequestOptions {
+    /// The request for a model; what was left out becomes the defaults.
+    func request(for model: ModelFolder, initialLatents: Latent? = nil) -> GenerationRequest {
+        let extent = size.resolved(nativeSide: model.nativeSide)
+        var request = GenerationRequest(
+            prompt: prompt ?? "",
+            width: extent.width,
+            height: extent.height,
+            steps: steps,
+            guidanceScale: guidanceScale,
+            seed: seed,
+            method: method,
+            rng: rng
+        )
+        request.negativePrompt = negativePrompt
+        request.scheduler = scheduler
+        request.structureSteps = structureSteps
+        request.stride = stride
+        request.jitter = jitter
+        request.windowCrops = windowCrops
+        request.interaction = interaction
+        request.compatibility = compat
+        request.initialLatents = initialLatents.map { latents in
+            var digest = Fingerprinter()
+            digest.add(latents.values)
+            return digest.fingerprint.description
+        }
+        return request
+    }
+
+    /// What `--initial-latents` names; nil without it.
+    func readInitialLatents() throws -> Latent? { try initialLatents.map(LatentFile.read) }
+}
+
+extension PictureSize: ExpressibleByArgument {
+    public init?(argument: String) { self.init(argument) }
+
+    public var defaultValueDescription: String {
+        switch self {
+        case .pixels(let width, let height): "\(width)x\(height)"
+        case .timesNative(let factor): factor == factor.rounded() ? "\(Int(factor))x" : "\(factor)x"
+        }
+    }
+}
+
+extension InteractionMode: ExpressibleByArgument {}
+
+extension Compatibility: ExpressibleByArgument {}
+
+extension InitialNoise: ExpressibleByArgument {}
+
+extension [String] {
+    /// `a, b or c`
+    func formatted() -> String {
+        guard let last, count > 1 else { return first ?? "" }
+        return dropLast().joined(separator: ", ") + " or " + last
+    }
+}

@@ -1,0 +1,89 @@
+import ArgumentParser
+import ClusterCore
+import ClusterRuntime
+import ComputeBackends
+import Denoising
+import DiffusionModels
+import Foundation
+import ImageOutput
+import Sampling
+import TextToImage
+
+/// The command line: argument parsing and wiring, no logic.
+struct Tessera: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "tessera",
+        abstract: "Ultra-high-resolution pictures from latent diffusion models, on many machines.",
+        discussion: """
+            Progress goes to standard error, results to standard output.
+
+            EXAMPLES
+              tessera generate --prompt "hills at dawn" --workers 2 --output hills.png
+              tessera plan --size 4096x4096 --model sdxl
+              tessera doctor
+
+            EXIT CODES
+              0 done, 64 usage, 65 bad data, 69 no workers or no coordinator, 70 a defect,
+              75 interrupted but resumable, 130 interrupted
+            """,
+        version: tesseraVersion,
+        subcommands: [
+            GenerateCommand.self, PlanCommand.self, WorkerCommand.self, DoctorCommand.self,
+            SynthesizeCommand.self,
+        ]
+    )
+}
+
+@main
+enum Main {
+    static func main() async {
+        // A peer or a pipe that goes away is an error of the call that notices, not a death.
+        signal(SIGPIPE, SIG_IGN)
+        do {
+            var command = try Tessera.parseAsRoot()
+            if var asynchronous = command as? any AsyncParsableCommand {
+                try await asynchronous.run()
+            } else {
+                try command.run()
+            }
+        } catch {
+            exit(with: error)
+        }
+    }
+
+    /// Says what went wrong in one sentence and ends the process with its code.
+    private static func exit(with error: any Error) -> Never {
+        guard let status = ExitStatus(of: error) else { Tessera.exit(withError: error) }
+        FileHandle.standardError.write(Data("tessera: \(error)\n".utf8))
+        Foundation.exit(status.rawValue)
+    }
+}
+
+extension ExitStatus {
+    /// The code for an error of one of the layers; nil for what the argument parser says itself.
+    init?(of error: any Error) {
+        switch error {
+        case let failure as CommandFailure: self = failure.status
+        case PlanningError.brokenPlan: self = .bug
+        case is PlanningError: self = .usage
+        case SamplingError.unknownScheduler, SamplingError.invalidStepCount: self = .usage
+        case is SamplingError: self = .badData
+        case ImageOutputError.notWritable: self = .usage
+        case is ImageOutputError: self = .badData
+        case is RequestError, is WeightsError, is CheckpointError: self = .badData
+        case is BackendError: self = .usage
+        case is ComputeError, is DenoisingError: self = .badData
+        case is DecodingFailure: self = .bug
+        case TransportError.invalidEndpoint, TransportError.plaintextRefused: self = .usage
+        case is TransportError, JobFailure.noWorkers, WorkerError.coordinatorSilent:
+            self = .unavailable
+        case is JobFailure, is WorkerError: self = .badData
+        case is CancellationError: self = .interrupted
+        case is ExitCode, is ValidationError, is CleanExit: return nil
+        default:
+            // The argument parser's own errors are of a type it keeps to itself.
+            if Tessera.exitCode(for: error) != .failure { return nil }
+            self = .bug
+        }
+    }
+}

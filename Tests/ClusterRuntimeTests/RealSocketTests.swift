@@ -1,0 +1,168 @@
+import ClusterCore
+import ClusterRuntime
+import Denoising
+import Testing
+
+@Suite("Coordinator and workers over ZeroMQ in one process", .timeLimit(.minutes(1)))
+struct RealSocketTests {
+    /// Runs `body` beside a coordinator on a free port; all is over when this returns.
+    static func withCoordinator(
+        limits: Limits = quickLimits(),
+        expected: ModelIdentity = toyIdentity,
+        _ body: @Sendable (Coordinator) async throws -> Void
+    ) async throws {
+        let coordinator = try Coordinator(
+            endpoint: "tcp://127.0.0.1:*", expected: expected, version: "test", limits: limits,
+            logger: quietLogger)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await coordinator.run() }
+            defer { coordinator.shutdown() }
+            try await body(coordinator)
+            coordinator.shutdown()
+            try await group.waitForAll()
+        }
+    }
+
+    static func worker(
+        _ name: String,
+        of coordinator: Coordinator,
+        model: ToyModel = ToyModel(),
+        identity: ModelIdentity = toyIdentity,
+        limits: Limits = quickLimits()
+    ) throws -> Worker {
+        try Worker(
+            connect: coordinator.endpoint, name: name, identity: identity, model: model,
+            version: "test", limits: limits, logger: quietLogger)
+    }
+
+    @Test("answers are those of the local twin", arguments: [1, 3])
+    func equalToLocal(workers: Int) async throws {
+        let conditioning = toyConditioning()
+        let local = LocalExecutor(model: ToyModel())
+        try await Self.withCoordinator { coordinator in
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for number in 0..<workers {
+                    let worker = try Self.worker("w\(number)", of: coordinator)
+                    group.addTask { try await worker.run() }
+                }
+                for step in 0..<3 {
+                    let items = toyItems(step: step, count: 11)
+                    let remote = try await answers(
+                        from: coordinator.executor, to: items, conditioning: conditioning)
+                    let expected = try await answers(
+                        from: local, to: items, conditioning: conditioning)
+                    #expect(remote == expected)
+                }
+                let tiles = toyTiles(count: 5)
+                let remote = try await answers(
+                    from: coordinator.executor, to: tiles, conditioning: conditioning)
+                #expect(
+                    remote
+                        == (try await answers(
+                            from: local, to: tiles, conditioning: conditioning)))
+                coordinator.shutdown()
+                try await group.waitForAll()
+            }
+        }
+    }
+
+    @Test("a worker that vanishes in the middle of a task changes no answer")
+    func vanishingWorker() async throws {
+        let conditioning = toyConditioning()
+        let gate = Gate()
+        try await Self.withCoordinator { coordinator in
+            let doomed = try Self.worker("doomed", of: coordinator, model: ToyModel(.held(gate)))
+            let survivor = try Self.worker("survivor", of: coordinator)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                let items = toyItems(step: 0, count: 6)
+                group.addTask {
+                    // Cancelled below: its socket closes without a goodbye.
+                    await withTaskGroup(of: Void.self) { inner in
+                        inner.addTask { try? await doomed.run() }
+                        await gate.arrival()
+                        inner.cancelAll()
+                        gate.open()
+                    }
+                }
+                group.addTask {
+                    await gate.arrival()
+                    try await survivor.run()
+                }
+                let remote = try await answers(
+                    from: coordinator.executor, to: items, conditioning: conditioning)
+                let expected = try await answers(
+                    from: LocalExecutor(model: ToyModel()), to: items, conditioning: conditioning)
+                #expect(remote == expected)
+                coordinator.shutdown()
+                try await group.waitForAll()
+            }
+        }
+    }
+
+    @Test("other weights are refused with the reason on both sides")
+    func wrongWeights() async throws {
+        let other = ModelIdentity(
+            weights: ContentDigest(0x1234), computeClass: toyIdentity.computeClass)
+        try await Self.withCoordinator { coordinator in
+            let worker = try Self.worker("stranger", of: coordinator, identity: other)
+            let error = await #expect(throws: WorkerError.self) { try await worker.run() }
+            guard case .rejected(let rejection)? = error else {
+                Issue.record("not a rejection: \(String(describing: error))")
+                return
+            }
+            #expect(rejection.code == .weights)
+            #expect(rejection.reason.contains("0000000000001234"))
+            #expect(rejection.reason.contains("000000000000abcd"))
+            var events = coordinator.workerEvents.makeAsyncIterator()
+            #expect(await events.next() == .rejected(name: "stranger", rejection))
+        }
+    }
+
+    @Test("another compute class is refused")
+    func wrongClass() async throws {
+        let other = ModelIdentity(
+            weights: toyIdentity.weights,
+            computeClass: MachineClass(
+                backend: "toy", instructionSet: "avx2", blasCore: "none", precision: "f32"))
+        try await Self.withCoordinator { coordinator in
+            let worker = try Self.worker("stranger", of: coordinator, identity: other)
+            let error = await #expect(throws: WorkerError.self) { try await worker.run() }
+            guard case .rejected(let rejection)? = error else { return }
+            #expect(rejection.code == .computeClass)
+            #expect(rejection.reason.contains("toy/avx2/none/f32"))
+        }
+    }
+
+    @Test("without a worker a job fails with a typed error")
+    func noWorker() async throws {
+        try await Self.withCoordinator { coordinator in
+            let error = await #expect(throws: JobFailure.self) {
+                _ = try await answers(
+                    from: coordinator.executor, to: toyItems(step: 0, count: 2),
+                    conditioning: toyConditioning())
+            }
+            guard case .noWorkers(_, let rejections)? = error else {
+                Issue.record("not the expected failure: \(String(describing: error))")
+                return
+            }
+            #expect(rejections.isEmpty)
+        }
+    }
+
+    @Test("a worker without a coordinator gives up with a typed error")
+    func noCoordinator() async throws {
+        var limits = quickLimits()
+        limits.orphanTimeout = .milliseconds(200)
+        // A port that was free a moment ago.
+        let gone = try Coordinator(
+            endpoint: "tcp://127.0.0.1:*", expected: toyIdentity, version: "test",
+            limits: limits, logger: quietLogger
+        ).endpoint
+        let worker = try Worker(
+            connect: gone, name: "orphan", identity: toyIdentity, model: ToyModel(),
+            version: "test", limits: limits, logger: quietLogger)
+        let error = await #expect(throws: WorkerError.self) { try await worker.run() }
+        guard case .coordinatorSilent(let endpoint, _)? = error else { return }
+        #expect(endpoint == gone)
+    }
+}

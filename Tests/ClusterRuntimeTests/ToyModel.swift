@@ -1,0 +1,216 @@
+import ClusterCore
+import ClusterRuntime
+import Denoising
+import Logging
+import Synchronization
+import Tensors
+
+/// A model that costs nothing and whose answers depend on everything in the question.
+final class ToyModel: ComputeModel {
+    enum Behaviour: Sendable {
+        case sound
+        /// Answers with a value that is not finite.
+        case notANumber
+        /// Throws an error that may not happen elsewhere.
+        case failing
+        /// Throws ``ComputeError/unsuitable(_:)``.
+        case unsuitable
+        /// Holds each computation until the gate opens.
+        case held(Gate)
+    }
+
+    let behaviour: Behaviour
+    private let prepared = Mutex<Set<Fingerprint>>([])
+    private let answered = Mutex(0)
+
+    init(_ behaviour: Behaviour = .sound) { self.behaviour = behaviour }
+
+    var answerCount: Int { answered.withLock { $0 } }
+
+    func prepare(_ conditioning: Conditioning) async throws {
+        prepared.withLock { _ = $0.insert(conditioning.fingerprint) }
+    }
+
+    /// Lets the model forget, as a real one does that needs room.
+    func forgetAll() { prepared.withLock { $0.removeAll() } }
+
+    func compute(_ item: WorkItem, conditioning: Fingerprint) async throws -> WorkAnswer {
+        guard prepared.withLock({ $0.contains(conditioning) }) else {
+            throw ComputeError.unknownConditioning(conditioning)
+        }
+        switch behaviour {
+        case .failing: throw ToyFailure()
+        case .unsuitable: throw ComputeError.unsuitable("the toy takes no such item")
+        case .held(let gate): await gate.pass()
+        case .sound, .notANumber: break
+        }
+        answered.withLock { $0 += 1 }
+        switch item {
+        case .denoise(let task):
+            let predictions = task.views.map { predict($0, task, conditioning) }
+            return .denoise(predictions)
+        case .decode(let task):
+            let tile = task.tile
+            let bytes = (0..<tile.plane * 4 * 3).map {
+                UInt8(truncatingIfNeeded: Int(tile.values[$0 % tile.values.count] * 100) &+ $0)
+            }
+            return .decode(RGBTile(height: tile.height * 2, width: tile.width * 2, bytes: bytes))
+        }
+    }
+
+    private func predict(
+        _ view: ViewInput,
+        _ task: DenoiseTask,
+        _ conditioning: Fingerprint
+    ) -> Latent {
+        let bias = Float(conditioning.value % 1000) / 1000 + Float(view.microConditioning.cropTop)
+        var result = view.sample.mapValues {
+            $0 * Float(task.guidanceScale) + Float(task.timestep) / 1000 + bias
+        }
+        if case .notANumber = behaviour { result.values[0] = .nan }
+        return result
+    }
+}
+
+struct ToyFailure: Error, CustomStringConvertible {
+    var description: String { "the toy broke" }
+}
+
+/// Holds tasks back until it is opened; tells when the first has come.
+final class Gate: Sendable {
+    private struct State {
+        var isOpen = false
+        var held: [CheckedContinuation<Void, Never>] = []
+        var watchers: [CheckedContinuation<Void, Never>] = []
+        var hasArrived = false
+    }
+
+    private let state = Mutex(State())
+
+    func pass() async {
+        await withCheckedContinuation { continuation in
+            let (passesNow, watchers) = state.withLock { state in
+                state.hasArrived = true
+                defer { state.watchers = [] }
+                if !state.isOpen { state.held.append(continuation) }
+                return (state.isOpen, state.watchers)
+            }
+            for watcher in watchers { watcher.resume() }
+            if passesNow { continuation.resume() }
+        }
+    }
+
+    func arrival() async {
+        await withCheckedContinuation { continuation in
+            let isThere = state.withLock { state in
+                if !state.hasArrived { state.watchers.append(continuation) }
+                return state.hasArrived
+            }
+            if isThere { continuation.resume() }
+        }
+    }
+
+    func open() {
+        let held = state.withLock { state in
+            state.isOpen = true
+            defer { state.held = [] }
+            return state.held
+        }
+        for continuation in held { continuation.resume() }
+    }
+}
+
+/// The local twin: a function call.
+struct LocalExecutor: TaskExecutor {
+    let model: any ComputeModel
+
+    func execute(
+        _ items: [WorkItem],
+        conditioning: Conditioning,
+        deliver: (_ index: Int, _ answer: WorkAnswer) async throws -> Void
+    ) async throws {
+        try await model.prepare(conditioning)
+        for item in items {
+            let answer = try await model.compute(item, conditioning: conditioning.fingerprint)
+            try await deliver(item.index, answer)
+        }
+    }
+}
+
+/// Quiet limits that make failure tests quick; the relations between the timers are kept.
+func quickLimits() -> Limits {
+    var limits = Limits()
+    limits.heartbeatInterval = .milliseconds(50)
+    limits.suspectAfter = .milliseconds(300)
+    limits.lostAfter = .milliseconds(900)
+    limits.tickInterval = .milliseconds(10)
+    limits.noWorkerTimeout = .milliseconds(300)
+    limits.helloInterval = .milliseconds(50)
+    limits.orphanTimeout = .milliseconds(1500)
+    limits.linger = .milliseconds(500)
+    return limits
+}
+
+let toyIdentity = ModelIdentity(
+    weights: ContentDigest(0xabcd),
+    computeClass: MachineClass(
+        backend: "toy", instructionSet: "none", blasCore: "none", precision: "f32")
+)
+
+let quietLogger = { var l = Logger(label: "test", factory: { StreamLogHandler.standardError(label: $0) }); l.logLevel = .debug; return l }()
+
+func toyConditioning(_ seed: Float = 0) -> Conditioning {
+    func embedding(_ value: Float) -> PromptEmbedding {
+        PromptEmbedding(
+            hiddenStates: Tensor(
+                shape: Shape(7, 5), elements: (0..<35).map { Float($0) * value }),
+            pooled: Tensor(shape: Shape(3), elements: [value, 1, 2]))
+    }
+    return Conditioning(prompt: embedding(1 + seed), negative: embedding(-seed))
+}
+
+/// Items whose indices are not their positions.
+func toyItems(step: Int, count: Int, size: Int = 8) -> [WorkItem] {
+    (0..<count).map { position in
+        let views = (0..<2).map { view in
+            ViewInput(
+                sample: Latent(
+                    channels: 4, height: size, width: size,
+                    values: (0..<4 * size * size).map { Float($0 &* 31 % 97 + position + view) / 50 }
+                ),
+                microConditioning: MicroConditioning(
+                    timeIDs: [size, size, position, view, size, size]))
+        }
+        return .denoise(
+            DenoiseTask(
+                index: count - 1 - position, step: step, timestep: 981.5 - Double(step),
+                guidanceScale: 7.5, guidanceRescale: 0.25, views: views))
+    }
+}
+
+func toyTiles(count: Int) -> [WorkItem] {
+    (0..<count).map { position in
+        .decode(
+            DecodeTask(
+                index: position,
+                tile: Latent(
+                    channels: 4, height: 6, width: 5,
+                    values: (0..<120).map { Float($0 + position) / 64 })))
+    }
+}
+
+/// All answers by index; fails the order of nothing, duplicates trap.
+func answers(
+    from executor: some TaskExecutor,
+    to items: [WorkItem],
+    conditioning: Conditioning
+) async throws -> [Int: WorkAnswer] {
+    let collected = Mutex<[Int: WorkAnswer]>([:])
+    try await executor.execute(items, conditioning: conditioning) { index, answer in
+        collected.withLock { answers in
+            precondition(answers[index] == nil, "item \(index) was answered twice")
+            answers[index] = answer
+        }
+    }
+    return collected.withLock { $0 }
+}

@@ -1,0 +1,119 @@
+import Foundation
+import ImageOutput
+import Testing
+
+/// A short run of the default model that has every part in it: stage one, windows, tiles.
+private func quickRun(
+    to path: String, _ more: [String] = [], size: String = "256x256"
+) -> [String] {
+    [
+        "generate", "--prompt", "a mountain range at sunset above a lake", "--size", size,
+        "--steps", "4", "--seed", "7", "--output", path,
+    ] + more
+}
+
+@Suite("tessera generate, in real processes", .serialized)
+struct GenerateTests {
+    @Test(
+        "methods §14 item 38: 0, 1 and 3 workers make the same bytes",
+        arguments: ["256x256", "300x213"]
+    )
+    func sameBytesForAnyWorkers(size: String) async throws {
+        let folder = try TemporaryFolder()
+        var pictures: [Data] = []
+        for workers in [0, 1, 3] {
+            let path = folder.file("\(workers).png")
+            let arguments = quickRun(to: path, ["--workers", "\(workers)"], size: size)
+            let outcome = try await CommandLineTool.run(arguments)
+            try #require(outcome.status == 0, "\(outcome)")
+            pictures.append(try Data(contentsOf: URL(fileURLWithPath: path)))
+        }
+        #expect(pictures[0] == pictures[1])
+        #expect(pictures[0] == pictures[2])
+        #expect(try folder.contents == ["0.png", "1.png", "3.png"])
+    }
+
+    @Test("a worker killed in mid-run changes nothing in the picture")
+    func killedWorker() async throws {
+        let folder = try TemporaryFolder()
+        let quiet = try await CommandLineTool.run(quickRun(to: folder.file("quiet.png")))
+        try #require(quiet.status == 0, "\(quiet)")
+
+        let marker = "TESSERA_TEST_MARK=\(UUID().uuidString)"
+        let parts = marker.split(separator: "=").map(String.init)
+        let tool = try RunningTool(
+            quickRun(to: folder.file("killed.png"), ["--workers", "2", "--json"]),
+            environment: [parts[0]: parts[1]]
+        )
+        try #require(await tool.hasShown("\"event\":\"step\""))
+        let workers = processes(marked: marker).filter { $0 != tool.processID }
+        let victim = try #require(workers.first)
+        kill(victim, SIGKILL)
+        let outcome = await tool.outcome()
+        try #require(outcome.status == 0, "\(outcome)")
+        #expect(
+            FileManager.default.contentsEqual(
+                atPath: folder.file("quiet.png"), andPath: folder.file("killed.png")))
+        #expect(processes(marked: marker).isEmpty)
+    }
+
+    @Test(
+        "an interrupted run leaves no process and no file behind",
+        arguments: [SIGINT, SIGTERM]
+    )
+    func interrupted(signal: Int32) async throws {
+        let folder = try TemporaryFolder()
+        let marker = UUID().uuidString
+        let tool = try RunningTool(
+            quickRun(to: folder.file("a.png"), ["--workers", "2", "--json", "--steps", "200"]),
+            environment: ["TESSERA_TEST_MARK": marker]
+        )
+        try #require(await tool.hasShown("\"event\":\"step\""))
+        tool.send(signal: signal)
+        let outcome = await tool.outcome()
+        #expect(outcome.status == 130, "\(outcome)")
+        #expect(processes(marked: marker).isEmpty)
+        #expect(try folder.contents.isEmpty)
+    }
+
+    @Test("a killed run goes on from its state folder and makes the same bytes")
+    func resumed() async throws {
+        let folder = try TemporaryFolder()
+        let quiet = try await CommandLineTool.run(quickRun(to: folder.file("quiet.png")))
+        try #require(quiet.status == 0, "\(quiet)")
+        let arguments = quickRun(
+            to: folder.file("resumed.png"), ["--state-dir", folder.file("state"), "--json"])
+        let first = try RunningTool(arguments)
+        try #require(await first.hasShown("\"event\":\"step\""))
+        first.send(signal: SIGKILL)
+        _ = await first.outcome()
+
+        let refused = try await CommandLineTool.run(arguments)
+        #expect(refused.status == 65 && refused.errors.contains("--resume"), "\(refused)")
+        let resumed = try await CommandLineTool.run(arguments + ["--resume"])
+        try #require(resumed.status == 0, "\(resumed)")
+        #expect(resumed.errors.contains("resuming after step"))
+        #expect(
+            FileManager.default.contentsEqual(
+                atPath: folder.file("quiet.png"), andPath: folder.file("resumed.png")))
+    }
+
+    @Test("the picture says how to make it again")
+    func provenance() async throws {
+        let folder = try TemporaryFolder()
+        let path = folder.file("a.png")
+        let outcome = try await CommandLineTool.run(quickRun(to: path))
+        try #require(outcome.status == 0, "\(outcome)")
+        let picture = try PNGPicture(path: path)
+        #expect(picture.width == 256 && picture.height == 256)
+        let text = try #require(picture.texts.first { $0.keyword == "tessera" }?.text)
+        let record = try #require(
+            try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
+        let request = try #require(record["request"] as? [String: Any])
+        #expect(request["prompt"] as? String == "a mountain range at sunset above a lake")
+        #expect(request["seed"] as? Int == 7)
+        #expect((record["plan"] as? String)?.count == 16)
+        #expect((record["weights"] as? String)?.count == 16)
+        #expect(record["version"] as? String != nil)
+    }
+}

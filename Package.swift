@@ -148,6 +148,7 @@ let package = Package(
             "TextToImageTests",
             ["TextToImage", "DiffusionModels", "ImageOutput", "Denoising", "Tensors"]
         ),
-        tests("EndToEndTests", ["tessera", "ImageOutput"]),
+        tests("ClusterLaunchTests", ["ClusterLaunch", logging]),
+        tests("EndToEndTests", ["tessera", "ImageOutput", subprocess]),
     ]
 )

@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-enum { TSR_MOST_QUERIES = 128, TSR_FEWEST_QUERIES = 16, TSR_SCORE_FLOATS = 1 << 19 };
+enum { TSR_MOST_QUERIES = 128, TSR_FEWEST_QUERIES = 16, TSR_SCORE_FLOATS = 1 << 20 };
 
 typedef struct {
     const tsr_kernels *kernels;

@@ -99,8 +99,10 @@ package struct LocalProcessLauncher: Sendable {
         options.teardownSequence = teardown
         let configuration = Configuration(
             executable: program.map { .name($0) } ?? .path("/proc/self/exe"),
-            arguments: Arguments(arguments(index)),
-            environment: .inherit.updating([.init(stringLiteral: Lifeline.variable): Lifeline.value]),
+            arguments: Arguments(
+                executablePathOverride: program ?? "tessera", remainingValues: arguments(index)),
+            environment: .inherit.updating([.init(stringLiteral: Lifeline.variable): Lifeline.value]
+            ),
             platformOptions: options
         )
         do {

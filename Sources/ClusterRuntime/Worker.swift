@@ -186,7 +186,8 @@ package final class Worker: Service {
     }
 
     /// A model may have dropped a conditioning to make room; then it is given again, once.
-    private func compute(_ item: WorkItem, _ conditioning: Conditioning) async throws -> WorkAnswer {
+    private func compute(_ item: WorkItem, _ conditioning: Conditioning) async throws -> WorkAnswer
+    {
         do {
             return try await model.compute(item, conditioning: conditioning.fingerprint)
         } catch ComputeError.unknownConditioning {
@@ -260,7 +261,8 @@ package final class Worker: Service {
             guard case .result(let attempt, _) = message else {
                 return logger.critical("a message could not be sent: \(error)")
             }
-            let failure = TaskFailure(code: .unsuitable, reason: "the answer is too large: \(error)")
+            let failure = TaskFailure(
+                code: .unsuitable, reason: "the answer is too large: \(error)")
             send(.failure(attempt, failure), .nothing, expendable: false, bench: &bench)
         }
     }

@@ -5,7 +5,9 @@ internal import Tensors
 /// The networks' operations on this machine's processor, by the kernels in `CKernels` and
 /// single-threaded OpenBLAS per tile.
 package final class CPUBackend: ComputeBackend {
+    /// Of the kernels; OpenBLAS chooses its own.
     package let instructionSet: InstructionSet
+    /// Threads that compute, the caller's among them.
     package let threads: Int
     package let computeClass: ComputeClass
     package let progress = ProgressCounter()

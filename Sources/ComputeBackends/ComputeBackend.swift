@@ -71,6 +71,7 @@ package protocol ComputeBackend: AnyObject, Sendable {
 
     // MARK: Element by element
 
+    /// The function of every element; the shape stays.
     func activation(_ x: DeviceTensor, _ activation: Activation) -> DeviceTensor
 
     /// a + b, of one shape.
@@ -101,6 +102,7 @@ package protocol ComputeBackend: AnyObject, Sendable {
 }
 
 extension ComputeBackend {
+    /// x·Wᵀ + bias + residual.
     package func linear(
         _ x: DeviceTensor,
         _ weights: LinearWeights,
@@ -109,6 +111,7 @@ extension ComputeBackend {
         linear(x, weights, residual: residual, activation: .none)
     }
 
+    /// activation(x·Wᵀ + bias).
     package func linear(
         _ x: DeviceTensor,
         _ weights: LinearWeights,
@@ -117,6 +120,7 @@ extension ComputeBackend {
         linear(x, weights, residual: nil, activation: activation)
     }
 
+    /// Convolution plus bias and residual.
     package func convolution(
         _ x: DeviceTensor,
         _ weights: ConvolutionWeights,

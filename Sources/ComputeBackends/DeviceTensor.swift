@@ -9,6 +9,7 @@ package import Tensors
 /// Elements are written by the initialiser or by the one operation that makes the tensor, before
 /// anyone else sees it, and never again.
 package struct DeviceTensor: Sendable {
+    /// Extents, outermost first.
     package let shape: Shape
     private let storage: HostBuffer
     /// Floats of the storage before the first element.

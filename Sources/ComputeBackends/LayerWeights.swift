@@ -2,7 +2,9 @@ internal import Tensors
 
 /// The weights of a linear layer, in the form that the backend which prepared them wants.
 package struct LinearWeights: Sendable {
+    /// Channels of what comes in.
     package let inputs: Int
+    /// Channels of what goes out.
     package let outputs: Int
     /// (outputs, inputs)
     let matrix: DeviceTensor
@@ -12,9 +14,13 @@ package struct LinearWeights: Sendable {
 
 /// The weights of a convolution, in the form that the backend which prepared them wants.
 package struct ConvolutionWeights: Sendable {
+    /// Channels of what comes in.
     package let inputs: Int
+    /// Channels of what goes out.
     package let outputs: Int
+    /// Rows of the kernel.
     package let kernelHeight: Int
+    /// Columns of the kernel.
     package let kernelWidth: Int
     /// (outputs, kernel height, kernel width, inputs)
     let matrix: DeviceTensor
@@ -27,12 +33,14 @@ package struct NormWeights: Sendable {
     let scale: DeviceTensor
     let shift: DeviceTensor
 
+    /// Traps unless both are (channels).
     package init(scale: DeviceTensor, shift: DeviceTensor) {
         precondition(scale.shape.rank == 1 && scale.shape == shift.shape, "(channels) wanted")
         self.scale = scale
         self.shift = shift
     }
 
+    /// Channels of what is normalised.
     package var channels: Int { scale.shape.count }
 }
 
@@ -49,11 +57,16 @@ package enum Activation: Sendable, CaseIterable {
 
 /// Zeros around an image.
 package struct Padding: Hashable, Sendable {
+    /// Rows above the image.
     package let top: Int
+    /// Columns before it.
     package let left: Int
+    /// Rows below it.
     package let bottom: Int
+    /// Columns after it.
     package let right: Int
 
+    /// Traps on a negative extent.
     package init(top: Int, left: Int, bottom: Int, right: Int) {
         precondition(min(top, left, bottom, right) >= 0, "padding is not negative")
         self.top = top

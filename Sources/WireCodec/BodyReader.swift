@@ -107,7 +107,9 @@ struct BodyReader {
     // MARK: Parts
 
     private func part<Part>(_ pointer: UnsafeMutablePointer<Part>?) throws(WireError) -> Part {
-        guard let pointer = unsafe pointer else { throw .malformed("a part of the body is missing") }
+        guard let pointer = unsafe pointer else {
+            throw .malformed("a part of the body is missing")
+        }
         return unsafe pointer.pointee
     }
 

@@ -25,7 +25,7 @@ extension ProtobufBody {
             let memory = unsafe malloc(MemoryLayout<Pointer>.stride * parts.count)
         else { return nil }
         let array = unsafe memory.bindMemory(to: Pointer.self, capacity: parts.count)
-        for unsafe (index, part) in unsafe parts.enumerated() {
+        for unsafe(index, part) in unsafe parts.enumerated() {
             unsafe (array + index).initialize(to: part)
         }
         return unsafe array

@@ -164,7 +164,8 @@ enum TensorCodec {
         case .float32:
             elements = .float32(joined(frames, bytes: description.byteLength))
         case .uint8:
-            elements = .uint8(frames.count == 1 ? frames[frames.startIndex] : Array(frames.joined()))
+            elements = .uint8(
+                frames.count == 1 ? frames[frames.startIndex] : Array(frames.joined()))
         }
         return WireTensor(name: description.name, shape: description.shape, elements: elements)
     }

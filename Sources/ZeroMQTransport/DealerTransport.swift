@@ -58,6 +58,7 @@ private final class DealerDelegate: PollThread.Delegate {
     var hasPeers: Bool { false }
     func received(_ parts: [[UInt8]], descriptor: Int32) { inbox.put(parts) }
     func noticed(_ event: ZMQSocket.MonitorEvent) {}
+    func settled() -> Bool { false }
 
     /// Without a connection a message waits for one.
     func undelivered(_ parts: [[UInt8]], _ outcome: ZMQSocket.SendOutcome) -> Bool {

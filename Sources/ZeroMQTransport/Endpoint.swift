@@ -2,8 +2,8 @@ internal import ClusterCore
 
 /// Judges endpoints before a socket sees them.
 enum Endpoint {
-    /// Throws unless the endpoint is `tcp://host:port` (the port may be `*` where binding), or
-    /// `ipc://path`; and when it leaves this machine without `insecure`.
+    /// Throws unless the endpoint is `tcp://host:port` (port `*` or 0 is a free one where
+    /// binding), or `ipc://path`; and when it leaves this machine without `insecure`.
     static func check(
         _ endpoint: String,
         insecure: Bool,
@@ -20,7 +20,8 @@ enum Endpoint {
         let host = String(address[..<colon])
         let port = address[address.index(after: colon)...]
         guard !host.isEmpty else { throw .invalidEndpoint(endpoint, reason: "it has no host") }
-        guard (port == "*" && isBinding) || (UInt16(port) ?? 0) > 0 else {
+        let isFree = (port == "*" || port == "0") && isBinding
+        guard isFree || (UInt16(port) ?? 0) > 0 else {
             throw .invalidEndpoint(endpoint, reason: "'\(port)' is no port")
         }
         guard insecure || isLoopback(host) else { throw .plaintextRefused(endpoint) }

@@ -15,6 +15,8 @@ final class PollThread: Sendable {
         var hasPeers: Bool { get }
         func received(_ parts: [[UInt8]], descriptor: Int32)
         func noticed(_ event: ZMQSocket.MonitorEvent)
+        /// A round in which nothing more could be received. True: another one is wanted soon.
+        func settled() -> Bool
         /// A message that could not be sent. False: keep it and try again when there is room.
         func undelivered(_ parts: [[UInt8]], _ outcome: ZMQSocket.SendOutcome) -> Bool
         func tick()
@@ -32,6 +34,9 @@ final class PollThread: Sendable {
 
     /// Messages handed on in one round, so that sending and ticking get their turn.
     private static let messagesPerRound = 64
+
+    /// How soon the next round comes when the delegate waits for one.
+    private static let soon: Duration = .milliseconds(5)
 
     private let socket: ZMQSocket
     private let wakeup: Wakeup
@@ -93,14 +98,20 @@ final class PollThread: Sendable {
         var nextTick = clock.now
         var stopDeadline: ContinuousClock.Instant?
         var isBlocked = false
+        var isUnsettled = false
         while true {
-            let next = min(nextTick, stopDeadline ?? nextTick)
+            var next = min(nextTick, stopDeadline ?? nextTick)
+            if isUnsettled { next = min(next, clock.now + Self.soon) }
             let ready = socket.poll(
                 receive: delegate.hasRoom, send: isBlocked, wakeup: wakeup.descriptor,
                 timeout: next - clock.now)
             if ready.isWoken { wakeup.drain() }
             passMonitorEvents(to: delegate)
-            if ready.canReceive { receive(for: delegate) }
+            if ready.canReceive {
+                receive(for: delegate)
+            } else if delegate.hasRoom {
+                isUnsettled = delegate.settled()
+            }
             isBlocked = !flush(delegate)
             if clock.now >= nextTick {
                 delegate.tick()

@@ -43,12 +43,17 @@ package final class RouterTransport: CoordinatorTransport {
 }
 
 /// What the router's thread does with what it sees.
-// Sendable: `connections` is touched by the poll thread alone.
+// Sendable: the connections' records are touched by the poll thread alone.
 private final class RouterDelegate: PollThread.Delegate, @unchecked Sendable {
     private let inbox: Inbox<CoordinatorTransportEvent>
     private let onTick: @Sendable () -> Void
-    /// Who wrote last by each connection's descriptor.
+    /// Who wrote last by each open connection's descriptor.
     private var connections: [Int32: PeerID] = [:]
+    /// Descriptors of connections that ended and were not accepted anew.
+    private var ended: Set<Int32> = []
+    /// Peers whose connection ended, in two generations: the monitor is quicker than the last
+    /// messages of a connection, which are to be handed on before the loss is.
+    private var lost: (young: [PeerID], old: [PeerID]) = ([], [])
 
     init(inbox: Inbox<CoordinatorTransportEvent>, onTick: @escaping @Sendable () -> Void) {
         self.inbox = inbox
@@ -61,16 +66,23 @@ private final class RouterDelegate: PollThread.Delegate, @unchecked Sendable {
     func received(_ parts: [[UInt8]], descriptor: Int32) {
         guard parts.count >= 2 else { return }
         let peer = PeerID(bytes: parts[0])
-        if descriptor >= 0 { connections[descriptor] = peer }
+        if descriptor >= 0, !ended.contains(descriptor) { connections[descriptor] = peer }
         inbox.put(.received(Array(parts.dropFirst()), from: peer))
     }
 
     func noticed(_ event: ZMQSocket.MonitorEvent) {
         switch event {
-        case .accepted(let descriptor): connections[descriptor] = nil
+        case .accepted(let descriptor): ended.remove(descriptor)
         case .disconnected(let descriptor):
-            if let peer = connections.removeValue(forKey: descriptor) { inbox.put(.lost(peer)) }
+            ended.insert(descriptor)
+            if let peer = connections.removeValue(forKey: descriptor) { lost.young.append(peer) }
         }
+    }
+
+    func settled() -> Bool {
+        for peer in lost.old { inbox.put(.lost(peer)) }
+        lost = ([], lost.young)
+        return !lost.old.isEmpty
     }
 
     /// Credits keep a peer's pipe nearly empty: a full one means that the peer takes nothing.

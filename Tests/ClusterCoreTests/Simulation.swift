@@ -112,18 +112,23 @@ struct Simulation {
                 return plan(what, at: coordinatorStalledUntil)
             }
             let from = address(index, life)
-            feed(isCorrupt ? .malformed(reason: "bit flip", from: from)
-                : .received(message, from: from))
+            feed(
+                isCorrupt
+                    ? .malformed(reason: "bit flip", from: from)
+                    : .received(message, from: from))
         case .disconnected(let index, let life):
             feed(.disconnected(address(index, life)))
         case .tickCoordinator:
             if coordinatorStalledUntil <= now { feed(.tick) }
             plan(.tickCoordinator, in: 0.25)
-        case .start(let index): feed(index, machines[index].life, .started)
+        case .start(let index):
+            feed(index, machines[index].life, .started)
             plan(.tickWorker(index, life: machines[index].life), in: 0.05)
         case .fault: fault()
         case .toWorker(let message, let index, let life):
-            deferring(what, index, life) { $0.feed(index, life, .received(message, epoch: Epoch(3))) }
+            deferring(what, index, life) {
+                $0.feed(index, life, .received(message, epoch: Epoch(3)))
+            }
         case .computed(let attempt, let index, let life, let fails):
             deferring(what, index, life) { simulation in
                 simulation.machines[index].running.remove(attempt)
@@ -131,7 +136,8 @@ struct Simulation {
                 let failure = TaskFailure(code: .compute, reason: "device error")
                 simulation.feed(
                     index, life,
-                    fails ? .computeFailed(attempt, failure)
+                    fails
+                        ? .computeFailed(attempt, failure)
                         : .computed(attempt, computeTime: .seconds(1)))
             }
         case .prepared(let digest, let index, let life):
@@ -270,7 +276,8 @@ struct Simulation {
         let index = Int.random(in: 0..<machines.count, using: &random)
         switch Int.random(in: 0..<7, using: &random) {
         case 0, 1: crash(index)
-        case 2: machines[index].stalledUntil = now + .seconds(Double.random(in: 1...15, using: &random))
+        case 2:
+            machines[index].stalledUntil = now + .seconds(Double.random(in: 1...15, using: &random))
         case 3: machines[index].isCutOff = true
         case 4: machines[index].isCutOff = false
         case 5: feed(index, machines[index].life, .drain)
@@ -315,7 +322,8 @@ struct Simulation {
             if entry.live.count > limits.maximumLiveAttempts {
                 violations.append("\(task) has \(entry.live.count) live attempts")
             }
-            for live in entry.live where coordinator.roster[live.peer]?.leases[live.attempt] == nil {
+            for live in entry.live where coordinator.roster[live.peer]?.leases[live.attempt] == nil
+            {
                 violations.append("\(live.attempt) is live without a lease")
             }
         }

@@ -157,7 +157,7 @@ let toyIdentity = ModelIdentity(
         backend: "toy", instructionSet: "none", blasCore: "none", precision: "f32")
 )
 
-let quietLogger = { var l = Logger(label: "test", factory: { StreamLogHandler.standardError(label: $0) }); l.logLevel = .debug; return l }()
+let quietLogger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
 func toyConditioning(_ seed: Float = 0) -> Conditioning {
     func embedding(_ value: Float) -> PromptEmbedding {
@@ -176,7 +176,9 @@ func toyItems(step: Int, count: Int, size: Int = 8) -> [WorkItem] {
             ViewInput(
                 sample: Latent(
                     channels: 4, height: size, width: size,
-                    values: (0..<4 * size * size).map { Float($0 &* 31 % 97 + position + view) / 50 }
+                    values: (0..<4 * size * size).map {
+                        Float($0 &* 31 % 97 + position + view) / 50
+                    }
                 ),
                 microConditioning: MicroConditioning(
                     timeIDs: [size, size, position, view, size, size]))

@@ -104,7 +104,7 @@ struct BadInputTests {
         ])
         try #require(synthesized.status == 0, "\(synthesized)")
         let join = folder.file("join.json")
-        let coordinator = try RunningTool([
+        let coordinator = try await RunningTool([
             "generate", "--prompt", "hills", "--output", folder.file("a.png"),
             "--listen", "tcp://127.0.0.1:0", "--join", join, "--worker-timeout", "20",
         ])
@@ -116,7 +116,7 @@ struct BadInputTests {
         #expect(worker.errors.contains("weights"), "\(worker)")
         #expect(await coordinator.hasShown("rejected"))
         coordinator.send(signal: SIGINT)
-        let outcome = await coordinator.outcome()
+        let outcome = try await coordinator.outcome()
         #expect(outcome.status == 130, "\(outcome)")
         #expect(outcome.errors.contains("weights"), "\(outcome)")
     }

@@ -1,5 +1,7 @@
 import Foundation
+import Subprocess
 import Synchronization
+import SystemPackage
 import Testing
 
 /// The built `tessera`, run as a user runs it: a real process, its streams and its exit status.
@@ -26,107 +28,101 @@ struct CommandLineTool {
         _ arguments: [String],
         environment: [String: String] = [:]
     ) async throws -> Outcome {
-        try await RunningTool(arguments, environment: environment).outcome()
+        let tool = try await RunningTool(arguments, environment: environment)
+        return try await tool.outcome()
     }
 }
 
 /// A `tessera` that is under way.
 final class RunningTool: Sendable {
-    private let process: Process
-    private let output = StreamCollector()
-    private let errors = StreamCollector()
+    private let transcript: Transcript
+    private let task: Task<Int32, any Error>
+    private let execution: Execution
 
-    init(_ arguments: [String], environment: [String: String] = [:]) throws {
-        process = Process()
-        process.executableURL = URL(fileURLWithPath: CommandLineTool.executable)
-        process.arguments = arguments
-        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
-        process.standardInput = FileHandle.nullDevice
-        process.standardOutput = output.pipe
-        process.standardError = errors.pipe
-        try process.run()
-        output.start()
-        errors.start()
+    /// Starts the process and returns once it runs.
+    init(_ arguments: [String], environment: [String: String] = [:]) async throws {
+        let transcript = Transcript()
+        let (executions, started) = AsyncThrowingStream.makeStream(of: Execution.self)
+        let updates = environment.map { (Environment.Key(stringLiteral: $0.key), $0.value) }
+        task = Task {
+            do {
+                let result = try await Subprocess.run(
+                    .path(FilePath(CommandLineTool.executable)),
+                    arguments: Arguments(arguments),
+                    environment: .inherit.updating(Dictionary(uniqueKeysWithValues: updates)),
+                    input: .none, output: .sequence, error: .sequence
+                ) { execution in
+                    started.yield(Execution(identifier: execution.processIdentifier.value))
+                    async let output: Void = transcript.collect(
+                        execution.standardOutput, as: \.output)
+                    async let errors: Void = transcript.collect(
+                        execution.standardError, as: \.errors)
+                    _ = try await (output, errors)
+                }
+                transcript.end()
+                return switch result.terminationStatus {
+                case .exited(let code): code
+                case .signaled(let signal): 128 + signal
+                }
+            } catch {
+                started.finish(throwing: error)
+                transcript.end()
+                throw error
+            }
+        }
+        self.transcript = transcript
+        var iterator = executions.makeAsyncIterator()
+        execution = try #require(try await iterator.next())
     }
 
-    var processID: pid_t { process.processIdentifier }
+    private struct Execution: Sendable {
+        let identifier: pid_t
+    }
+
+    var processID: pid_t { execution.identifier }
 
     func send(signal: Int32) { kill(processID, signal) }
 
     /// Waits for the end of the process and of its streams.
-    func outcome() async -> CommandLineTool.Outcome {
-        let output = await output.text()
-        let errors = await errors.text()
-        await withCheckedContinuation { continuation in
-            Thread.detachNewThread { [process] in
-                process.waitUntilExit()
-                continuation.resume()
-            }
-        }
-        let status =
-            process.terminationReason == .exit
-            ? process.terminationStatus : 128 + process.terminationStatus
-        return .init(status: status, output: output, errors: errors)
+    func outcome() async throws -> CommandLineTool.Outcome {
+        let status = try await task.value
+        let text = transcript.text
+        return .init(status: status, output: text.output, errors: text.errors)
     }
 
-    /// Waits until standard error or standard output has shown `text`; false when the process
-    /// ended without.
-    func hasShown(_ text: String) async -> Bool {
-        await withTaskGroup(of: Bool.self) { group in
-            group.addTask { [output] in await output.wait(for: text) }
-            group.addTask { [errors] in await errors.wait(for: text) }
-            for await shown in group where shown {
-                output.stopWaiting()
-                errors.stopWaiting()
-                return true
-            }
-            return false
-        }
-    }
+    /// Waits until either stream has shown `text`; false when the process ended without.
+    func hasShown(_ text: String) async -> Bool { await transcript.wait(for: text) }
 }
 
-/// Reads a pipe on a thread of its own and tells waiters what came.
-private final class StreamCollector: Sendable {
-    private struct State {
-        var bytes = Data()
-        var ended = false
-        var waiters: [(text: Data?, continuation: CheckedContinuation<Bool, Never>)] = []
+/// What a process has said so far, and who waits for what.
+private final class Transcript: Sendable {
+    struct Text {
+        var output = ""
+        var errors = ""
     }
 
-    let pipe = Pipe()
+    private struct State {
+        var text = Text()
+        var hasEnded = false
+        var waiters: [(text: String, continuation: CheckedContinuation<Bool, Never>)] = []
+    }
+
     private let state = Mutex(State())
 
-    func start() {
-        Thread.detachNewThread { [self] in
-            while true {
-                let chunk = pipe.fileHandleForReading.availableData
-                settle { state in
-                    state.bytes.append(chunk)
-                    state.ended = chunk.isEmpty
-                }
-                if chunk.isEmpty { return }
-            }
+    var text: Text { state.withLock { $0.text } }
+
+    func collect(
+        _ stream: SubprocessOutputSequence,
+        as part: any WritableKeyPath<Text, String> & Sendable
+    ) async throws {
+        for try await line in stream.strings() {
+            settle { $0.text[keyPath: part] += line + "\n" }
         }
     }
 
-    func text() async -> String {
-        _ = await wait(for: nil)
-        return state.withLock { String(decoding: $0.bytes, as: UTF8.self) }
-    }
+    func end() { settle { $0.hasEnded = true } }
 
-    func wait(for text: String) async -> Bool { await wait(for: Data(text.utf8)) }
-
-    /// Lets everyone who waits for a text go.
-    func stopWaiting() {
-        let released = state.withLock { state in
-            let released = state.waiters.filter { $0.text != nil }
-            state.waiters.removeAll { $0.text != nil }
-            return released
-        }
-        for waiter in released { waiter.continuation.resume(returning: false) }
-    }
-
-    private func wait(for text: Data?) async -> Bool {
+    func wait(for text: String) async -> Bool {
         await withCheckedContinuation { continuation in
             settle { $0.waiters.append((text, continuation)) }
         }
@@ -138,9 +134,11 @@ private final class StreamCollector: Sendable {
             change(&state)
             var decided: [(CheckedContinuation<Bool, Never>, Bool)] = []
             state.waiters.removeAll { waiter in
-                let found = waiter.text.map { state.bytes.range(of: $0) != nil } ?? false
-                guard found || state.ended else { return false }
-                decided.append((waiter.continuation, found))
+                let isShown =
+                    state.text.output.contains(waiter.text)
+                    || state.text.errors.contains(waiter.text)
+                guard isShown || state.hasEnded else { return false }
+                decided.append((waiter.continuation, isShown))
                 return true
             }
             return decided

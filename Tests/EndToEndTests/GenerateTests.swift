@@ -41,7 +41,7 @@ struct GenerateTests {
 
         let marker = "TESSERA_TEST_MARK=\(UUID().uuidString)"
         let parts = marker.split(separator: "=").map(String.init)
-        let tool = try RunningTool(
+        let tool = try await RunningTool(
             quickRun(to: folder.file("killed.png"), ["--workers", "2", "--json"]),
             environment: [parts[0]: parts[1]]
         )
@@ -49,7 +49,7 @@ struct GenerateTests {
         let workers = processes(marked: marker).filter { $0 != tool.processID }
         let victim = try #require(workers.first)
         kill(victim, SIGKILL)
-        let outcome = await tool.outcome()
+        let outcome = try await tool.outcome()
         try #require(outcome.status == 0, "\(outcome)")
         #expect(
             FileManager.default.contentsEqual(
@@ -64,13 +64,13 @@ struct GenerateTests {
     func interrupted(signal: Int32) async throws {
         let folder = try TemporaryFolder()
         let marker = UUID().uuidString
-        let tool = try RunningTool(
+        let tool = try await RunningTool(
             quickRun(to: folder.file("a.png"), ["--workers", "2", "--json", "--steps", "200"]),
             environment: ["TESSERA_TEST_MARK": marker]
         )
         try #require(await tool.hasShown("\"event\":\"step\""))
         tool.send(signal: signal)
-        let outcome = await tool.outcome()
+        let outcome = try await tool.outcome()
         #expect(outcome.status == 130, "\(outcome)")
         #expect(processes(marked: marker).isEmpty)
         #expect(try folder.contents.isEmpty)
@@ -83,10 +83,10 @@ struct GenerateTests {
         try #require(quiet.status == 0, "\(quiet)")
         let arguments = quickRun(
             to: folder.file("resumed.png"), ["--state-dir", folder.file("state"), "--json"])
-        let first = try RunningTool(arguments)
+        let first = try await RunningTool(arguments)
         try #require(await first.hasShown("\"event\":\"step\""))
         first.send(signal: SIGKILL)
-        _ = await first.outcome()
+        _ = try await first.outcome()
 
         let refused = try await CommandLineTool.run(arguments)
         #expect(refused.status == 65 && refused.errors.contains("--resume"), "\(refused)")

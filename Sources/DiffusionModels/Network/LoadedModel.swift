@@ -7,8 +7,11 @@ package import Tensors
 /// A model in memory: the two networks that workers run, and what runs them. Its methods block
 /// until they are done; ``ModelHost`` gives them a thread.
 package struct LoadedModel: Sendable {
+    /// Says what noise is in a view.
     package let unet: UNet
+    /// Paints a tile.
     package let decoder: VAEDecoder
+    /// What both run on.
     package let backend: any ComputeBackend
     /// Items that would take more working memory than this, in bytes, are refused.
     private let memoryLimit: Double

@@ -11,8 +11,10 @@ package actor ModelHost: ComputeModel {
     /// Conditionings kept at most, the most recently used: a worker serves few jobs at a time.
     private static let conditioningsKept = 4
 
+    /// Starts the thread.
     package init(model: LoadedModel) { self.model = model }
 
+    /// The model's own thread.
     package nonisolated var unownedExecutor: UnownedSerialExecutor {
         unsafe thread.asUnownedSerialExecutor()
     }
@@ -20,12 +22,14 @@ package actor ModelHost: ComputeModel {
     /// Operations finished so far, of whatever items; readable while one is computed.
     package nonisolated var operationCount: UInt64 { model.backend.progress.count }
 
+    /// Throws ``ComputeError/unsuitable(_:)`` when the conditioning is of another model.
     package func prepare(_ conditioning: Conditioning) async throws {
         guard find(conditioning.fingerprint) == nil else { return }
         texts.append((conditioning.fingerprint, try model.texts(conditioning)))
         if texts.count > Self.conditioningsKept { texts.removeFirst() }
     }
 
+    /// Throws ``ComputeError`` when the item does not fit or its conditioning is not there.
     package func compute(
         _ item: WorkItem,
         conditioning: Fingerprint

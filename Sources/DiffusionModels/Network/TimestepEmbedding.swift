@@ -13,6 +13,7 @@ package struct SinusoidalEmbedding: Sendable {
     /// Shortens the range of frequencies: they fall as 10000^(−i/(width/2 − shift)).
     package let frequencyShift: Double
 
+    /// Traps unless `width` is even and positive.
     package init(width: Int, flipSineToCosine: Bool, frequencyShift: Double) {
         precondition(width > 0 && width % 2 == 0, "sines and cosines come in pairs")
         self.width = width

@@ -4,6 +4,7 @@ internal import Tensors
 /// The network that says what noise is in a picture: diffusers' `UNet2DConditionModel`
 /// (Ronneberger et al. 2015, arXiv 1505.04597; Podell et al. 2023, arXiv 2307.01952).
 package struct UNet: Sendable {
+    /// What the network was built from.
     package let configuration: UNetConfiguration
 
     private let embedding: UNetEmbedding

@@ -4,6 +4,7 @@ internal import Tensors
 /// The network that paints a latent: the decoder half of diffusers' `AutoencoderKL`
 /// (Rombach et al. 2021, arXiv 2112.10752).
 package struct VAEDecoder: Sendable {
+    /// What the network was built from.
     package let configuration: VAEConfiguration
 
     private let postQuantization: LinearWeights?

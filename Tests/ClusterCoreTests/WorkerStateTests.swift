@@ -1,0 +1,208 @@
+import ClusterCore
+import Testing
+
+@Suite("WorkerState")
+struct WorkerStateTests {
+    private let attempts = tasks(8).map { AttemptID(task: $0, number: 1) }
+
+    private func joined() -> WorkerState {
+        var state = WorkerState(hello: hello("a"), limits: .standard)
+        _ = state.handle(.started, at: seconds(0))
+        _ = state.receive(
+            .welcome(Welcome(heartbeatInterval: .seconds(1), credits: 2, version: "c")))
+        return state
+    }
+
+    private func ready() -> WorkerState {
+        var state = joined()
+        _ = state.receive(.openJob(job, conditioning: digest))
+        _ = state.receive(.asset(digest))
+        _ = state.handle(.prepared(digest, problem: nil), at: seconds(0))
+        return state
+    }
+
+    @Test("it greets until it is welcomed")
+    func greeting() {
+        var state = WorkerState(hello: hello("a"), limits: .standard)
+        let greeting: [WorkerEffect] = [.send(.hello(hello("a")), expendable: true)]
+        #expect(state.handle(.started, at: seconds(0)) == greeting)
+        #expect(state.handle(.tick(progress: nil), at: seconds(1)) == [])
+        #expect(state.handle(.tick(progress: nil), at: seconds(2)) == greeting)
+        _ = state.receive(
+            .welcome(Welcome(heartbeatInterval: .seconds(1), credits: 2, version: "c")))
+        let effects = state.handle(.tick(progress: 5), at: seconds(3))
+        let beat = Heartbeat(number: 1, inHand: [], progress: 5)
+        #expect(effects == [.send(.heartbeat(beat), expendable: true)])
+    }
+
+    @Test("it asks for a conditioning once and reports ready when the model has it")
+    func conditioning() {
+        var state = joined()
+        #expect(
+            state.receive(.openJob(job, conditioning: digest)) == [
+                .send(.assetRequest(digest), expendable: false)
+            ])
+        #expect(state.receive(.asset(digest)) == [.prepare(digest)])
+        #expect(state.receive(.asset(digest)) == [])
+        #expect(
+            state.handle(.prepared(digest, problem: nil), at: seconds(1)) == [
+                .send(.jobReady(job, problem: nil), expendable: false)
+            ])
+        // A second job with the same content needs nothing more.
+        #expect(
+            state.receive(.openJob(JobID(6), conditioning: digest)) == [
+                .send(.jobReady(JobID(6), problem: nil), expendable: false)
+            ])
+    }
+
+    @Test("it says why it cannot take a conditioning in")
+    func problem() {
+        var state = joined()
+        _ = state.receive(.openJob(job, conditioning: digest))
+        _ = state.receive(.asset(digest))
+        #expect(
+            state.handle(.prepared(digest, problem: "too wide"), at: seconds(1)) == [
+                .forget(digest), .send(.jobReady(job, problem: "too wide"), expendable: false),
+            ])
+    }
+
+    @Test("old conditionings are dropped, those of open jobs never")
+    func eviction() {
+        var state = joined()
+        var forgotten: [ContentDigest] = []
+        for number in 1...6 {
+            let digest = ContentDigest(UInt64(number))
+            _ = state.receive(.openJob(JobID(UInt64(number)), conditioning: digest))
+            _ = state.receive(.asset(digest))
+            let effects = state.handle(.prepared(digest, problem: nil), at: seconds(1))
+            for case .forget(let digest) in effects { forgotten.append(digest) }
+            if number > 1 { _ = state.receive(.closeJob(JobID(UInt64(number)))) }
+        }
+        #expect(forgotten == [ContentDigest(2), ContentDigest(3)])
+    }
+
+    @Test("one task runs, the next waits, a cancelled one is never answered")
+    func tasksInTurn() {
+        var state = ready()
+        #expect(state.receive(.task(attempts[0])) == [.compute(attempts[0])])
+        #expect(state.receive(.task(attempts[1])) == [])
+        #expect(state.receive(.task(attempts[1])) == [])
+        #expect(state.receive(.cancel(attempts[0])) == [.discard(attempts[0])])
+        #expect(
+            state.handle(.computed(attempts[0], computeTime: .seconds(1)), at: seconds(2)) == [
+                .compute(attempts[1])
+            ])
+        #expect(
+            state.handle(.computed(attempts[1], computeTime: .seconds(1)), at: seconds(3)) == [
+                .send(.result(attempts[1], computeTime: .seconds(1)), expendable: false)
+            ])
+    }
+
+    @Test("a task it is not ready for is handed back")
+    func notReady() {
+        var state = joined()
+        let effects = state.receive(.task(attempts[0]))
+        guard case .send(.failure(attempts[0], let failure), _)? = effects.last else {
+            Issue.record("not handed back: \(effects)")
+            return
+        }
+        #expect(failure.code == .handedBack)
+    }
+
+    @Test("draining finishes the task in hand, hands back the next, and waits to be heard")
+    func draining() {
+        var state = ready()
+        _ = state.receive(.task(attempts[0]))
+        _ = state.receive(.task(attempts[1]))
+        let drain = state.handle(.drain, at: seconds(1))
+        #expect(drain.first == .discard(attempts[1]))
+        #expect(drain.last == .send(.goodbye(.draining), expendable: false))
+        let result = state.handle(.computed(attempts[0], computeTime: .seconds(1)), at: seconds(2))
+        #expect(
+            result == [
+                .send(.result(attempts[0], computeTime: .seconds(1)), expendable: false),
+                .send(.goodbye(.leaving), expendable: false),
+            ])
+        #expect(state.receive(.goodbye(.leaving)) == [.exit(.drained)])
+        #expect(state.handle(.drain, at: seconds(9)) == [])
+    }
+
+    @Test("a second drain, or the end of its grace, does not wait for the computation")
+    func impatience() {
+        for isSecondDrain in [true, false] {
+            var state = ready()
+            _ = state.receive(.task(attempts[0]))
+            _ = state.handle(.drain, at: seconds(1))
+            var effects: [WorkerEffect] = []
+            for step in 2...26 where !isSecondDrain {
+                let now = seconds(Double(step))
+                #expect(effects.allSatisfy { $0 != .send(.goodbye(.leaving), expendable: false) })
+                _ = state.handle(.received(.heartbeatAck(1), epoch: Epoch(3)), at: now)
+                effects = state.handle(.tick(progress: nil), at: now)
+            }
+            if isSecondDrain { effects = state.handle(.drain, at: seconds(26)) }
+            #expect(effects.contains(.send(.goodbye(.leaving), expendable: false)))
+            let later = state.handle(.tick(progress: nil), at: seconds(28.5))
+            #expect(later.contains(.exit(.drained)))
+        }
+    }
+
+    @Test("an idle worker leaves at once, one that never joined says nothing")
+    func leavingIdle() {
+        var state = ready()
+        #expect(
+            state.handle(.drain, at: seconds(1)) == [.send(.goodbye(.leaving), expendable: false)])
+        var lonely = WorkerState(hello: hello("a"), limits: .standard)
+        _ = lonely.handle(.started, at: seconds(0))
+        #expect(lonely.handle(.drain, at: seconds(1)) == [.exit(.drained)])
+    }
+
+    @Test("refusals end it, except the one that a new hello mends")
+    func rejection() {
+        var state = joined()
+        let mend = Rejection(code: .unknownSession, reason: "who?")
+        #expect(
+            state.receive(.reject(mend)) == [.send(.hello(hello("a")), expendable: true)])
+        let weights = Rejection(code: .weights, reason: "others")
+        #expect(state.receive(.reject(weights)) == [.exit(.rejected(weights))])
+    }
+
+    @Test("what an earlier life of the coordinator said is ignored")
+    func epochs() {
+        var state = joined()
+        #expect(state.currentEpoch == Epoch(3))
+        let effects = state.handle(
+            .received(.goodbye(.leaving), epoch: Epoch(2)), at: seconds(1))
+        #expect(effects == [])
+    }
+
+    @Test("silence leads to new greetings and at last to giving up")
+    func orphan() {
+        var state = ready()
+        var greetedAt: Double?
+        var exitedAt: Double?
+        for step in 1...2500 where exitedAt == nil {
+            let now = Double(step) * 0.25
+            for effect in state.handle(.tick(progress: nil), at: seconds(now)) {
+                if case .send(.hello, _) = effect, greetedAt == nil { greetedAt = now }
+                if case .exit(.coordinatorSilent) = effect { exitedAt = now }
+            }
+        }
+        #expect(greetedAt == 10)
+        #expect(exitedAt == 600)
+    }
+
+    @Test("a worker that stood still does not take the coordinator for dead")
+    func ownStall() {
+        var state = ready()
+        _ = state.handle(.tick(progress: nil), at: seconds(1))
+        let effects = state.handle(.tick(progress: nil), at: seconds(2000))
+        #expect(!effects.contains { if case .exit = $0 { true } else { false } })
+    }
+}
+
+extension WorkerState {
+    fileprivate mutating func receive(_ message: CoordinatorMessage) -> [WorkerEffect] {
+        handle(.received(message, epoch: Epoch(3)), at: seconds(0))
+    }
+}

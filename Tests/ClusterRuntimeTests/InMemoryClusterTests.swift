@@ -1,0 +1,342 @@
+import ClusterCore
+import ClusterRuntime
+import Denoising
+import Synchronization
+import Tensors
+import Testing
+import WireCodec
+
+@Suite("Coordinator and workers in memory", .timeLimit(.minutes(1)))
+struct InMemoryClusterTests {
+    /// A coordinator and workers on one network, until `body` returns.
+    private func withCluster(
+        _ models: [ToyModel],
+        limits: Limits = quickLimits(),
+        _ body: @Sendable (Coordinator, InMemoryNetwork, [PeerID]) async throws -> Void
+    ) async throws {
+        let network = InMemoryNetwork()
+        let coordinator = Coordinator(
+            transport: network.coordinatorTransport(), expected: toyIdentity, version: "test",
+            limits: limits, logger: quietLogger)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await coordinator.run() }
+            var peers: [PeerID] = []
+            for (number, model) in models.enumerated() {
+                let transport = network.workerTransport()
+                peers.append(transport.peer)
+                let worker = Worker(
+                    transport: transport, name: "w\(number)", identity: toyIdentity, model: model,
+                    version: "test", limits: limits, logger: quietLogger)
+                // How a worker ends is not these tests' business.
+                group.addTask { try? await worker.run() }
+            }
+            do {
+                try await body(coordinator, network, peers)
+            } catch {
+                Issue.record(error)
+            }
+            coordinator.shutdown()
+            for peer in peers { network.disconnect(peer) }
+            try await group.waitForAll()
+        }
+    }
+
+    private func local(_ items: [WorkItem]) async throws -> [Int: WorkAnswer] {
+        try await answers(
+            from: LocalExecutor(model: ToyModel()), to: items, conditioning: toyConditioning())
+    }
+
+    @Test("any number of workers gives the local answers", arguments: [1, 2, 7])
+    func equalToLocal(workers: Int) async throws {
+        try await withCluster((0..<workers).map { _ in ToyModel() }) { coordinator, _, _ in
+            for step in 0..<4 {
+                let items = toyItems(step: step, count: 9)
+                let remote = try await answers(
+                    from: coordinator.executor, to: items, conditioning: toyConditioning())
+                #expect(try await local(items) == remote)
+            }
+        }
+    }
+
+    @Test("a worker killed or cut off in the middle changes no answer", arguments: [true, false])
+    func loss(isKilled: Bool) async throws {
+        let gate = Gate()
+        let models = [ToyModel(.held(gate)), ToyModel()]
+        try await withCluster(models) { coordinator, network, peers in
+            let items = toyItems(step: 1, count: 8)
+            async let remote = answers(
+                from: coordinator.executor, to: items, conditioning: toyConditioning())
+            await gate.arrival()
+            if isKilled { network.disconnect(peers[0]) } else { network.cutOff(peers[0]) }
+            let found = try await remote
+            let expected = try await local(items)
+            #expect(found == expected)
+            gate.open()
+        }
+    }
+
+    @Test("the same question asked twice is two rounds")
+    func rounds() async throws {
+        try await withCluster([ToyModel()]) { coordinator, _, _ in
+            let items = toyItems(step: 1, count: 3)
+            for _ in 0..<3 {
+                let remote = try await answers(
+                    from: coordinator.executor, to: items, conditioning: toyConditioning())
+                #expect(try await local(items) == remote)
+            }
+        }
+    }
+
+    @Test("conditioning travels once per worker, and a model that forgot it is given it again")
+    func conditioning() async throws {
+        let model = ToyModel()
+        try await withCluster([model]) { coordinator, _, _ in
+            for seed: Float in [0, 1, 0, 2, 0] {
+                let items = toyItems(step: 1, count: 2)
+                let remote = try await answers(
+                    from: coordinator.executor, to: items, conditioning: toyConditioning(seed))
+                let expected = try await answers(
+                    from: LocalExecutor(model: ToyModel()), to: items,
+                    conditioning: toyConditioning(seed))
+                #expect(remote == expected)
+                model.forgetAll()
+            }
+        }
+    }
+
+    @Test("answers that are not finite are refused, and the job fails with the evidence")
+    func notANumber() async throws {
+        try await withCluster([ToyModel(.notANumber)]) { coordinator, _, _ in
+            let error = await #expect(throws: JobFailure.self) {
+                _ = try await answers(
+                    from: coordinator.executor, to: toyItems(step: 0, count: 1),
+                    conditioning: toyConditioning())
+            }
+            // Three unsound answers end the only worker's session; it may come back or not.
+            #expect(error != nil)
+        }
+    }
+
+    @Test("one worker with wrong answers does not spoil the picture")
+    func oneBadWorker() async throws {
+        try await withCluster([ToyModel(.notANumber), ToyModel()]) { coordinator, _, _ in
+            let items = toyItems(step: 0, count: 12)
+            let remote = try await answers(
+                from: coordinator.executor, to: items, conditioning: toyConditioning())
+            #expect(try await local(items) == remote)
+        }
+    }
+
+    @Test("a worker that always fails does not stop the others")
+    func oneFailingWorker() async throws {
+        try await withCluster([ToyModel(.failing), ToyModel()]) { coordinator, _, _ in
+            let items = toyItems(step: 0, count: 12)
+            let remote = try await answers(
+                from: coordinator.executor, to: items, conditioning: toyConditioning())
+            #expect(try await local(items) == remote)
+        }
+    }
+
+    @Test("what fails everywhere fails the job with each worker's reason")
+    func poison() async throws {
+        try await withCluster([ToyModel(.failing), ToyModel(.failing)]) { coordinator, _, _ in
+            let error = await #expect(throws: JobFailure.self) {
+                _ = try await answers(
+                    from: coordinator.executor, to: toyItems(step: 0, count: 1),
+                    conditioning: toyConditioning())
+            }
+            guard case .taskFailed(_, let evidence)? = error else {
+                Issue.record("not the expected failure: \(String(describing: error))")
+                return
+            }
+            #expect(evidence.count == 4)
+            #expect(Set(evidence.map(\.worker.name)) == ["w0", "w1"])
+            #expect(evidence.allSatisfy { $0.failure.reason == "the toy broke" })
+        }
+    }
+
+    @Test("an item that does not fit the model is one sentence")
+    func unsuitable() async throws {
+        try await withCluster([ToyModel(.unsuitable)]) { coordinator, _, _ in
+            let error = await #expect(throws: JobFailure.self) {
+                _ = try await answers(
+                    from: coordinator.executor, to: toyItems(step: 0, count: 1),
+                    conditioning: toyConditioning())
+            }
+            #expect(error?.description.contains("the toy takes no such item") == true)
+        }
+    }
+
+    @Test("an item too large to travel is refused before anything is asked")
+    func oversize() async throws {
+        try await withCluster([]) { coordinator, _, _ in
+            let view = ViewInput(
+                sample: Latent(zeros: 1, height: 1, width: 1),
+                microConditioning: MicroConditioning(timeIDs: [0, 0, 0, 0, 0, 0]))
+            let task = DenoiseTask(
+                index: 0, step: 0, timestep: 1, guidanceScale: 1,
+                views: Array(repeating: view, count: 65))
+            await #expect(throws: WireError.self) {
+                try await coordinator.executor.execute(
+                    [.denoise(task)], conditioning: toyConditioning()
+                ) { _, _ in }
+            }
+        }
+    }
+
+    @Test("a loop that stops taking answers, or throws, ends its job and not the coordinator")
+    func throwingLoop() async throws {
+        try await withCluster([ToyModel()]) { coordinator, _, _ in
+            await #expect(throws: ToyFailure.self) {
+                try await coordinator.executor.execute(
+                    toyItems(step: 0, count: 5), conditioning: toyConditioning()
+                ) { _, _ in throw ToyFailure() }
+            }
+            let items = toyItems(step: 0, count: 5)
+            let remote = try await answers(
+                from: coordinator.executor, to: items, conditioning: toyConditioning())
+            #expect(try await local(items) == remote)
+        }
+    }
+
+    @Test("cancelling the loop cancels its job")
+    func cancelledLoop() async throws {
+        let gate = Gate()
+        try await withCluster([ToyModel(.held(gate))]) { coordinator, _, _ in
+            await withTaskGroup(of: Void.self) { group in
+                group.addTask {
+                    await #expect(throws: CancellationError.self) {
+                        _ = try await answers(
+                            from: coordinator.executor, to: toyItems(step: 0, count: 5),
+                            conditioning: toyConditioning())
+                    }
+                }
+                await gate.arrival()
+                group.cancelAll()
+            }
+            gate.open()
+        }
+    }
+
+    @Test("shutting down fails what is open with a typed error")
+    func shutdown() async throws {
+        let gate = Gate()
+        try await withCluster([ToyModel(.held(gate))]) { coordinator, _, _ in
+            await withTaskGroup(of: Void.self) { group in
+                group.addTask {
+                    await #expect(throws: JobFailure.shutdown) {
+                        _ = try await answers(
+                            from: coordinator.executor, to: toyItems(step: 0, count: 5),
+                            conditioning: toyConditioning())
+                    }
+                }
+                await gate.arrival()
+                coordinator.shutdown()
+                gate.open()
+            }
+            await #expect(throws: JobFailure.shutdown) {
+                _ = try await answers(
+                    from: coordinator.executor, to: toyItems(step: 0, count: 1),
+                    conditioning: toyConditioning())
+            }
+        }
+    }
+}
+
+@Suite("Worker service", .timeLimit(.minutes(1)))
+struct WorkerServiceTests {
+    @Test("a drained worker finishes its task, hands the rest back, and run() returns")
+    func drain() async throws {
+        let gate = Gate()
+        let network = InMemoryNetwork()
+        let limits = quickLimits()
+        let coordinator = Coordinator(
+            transport: network.coordinatorTransport(), expected: toyIdentity, version: "test",
+            limits: limits, logger: quietLogger)
+        let leaving = Worker(
+            transport: network.workerTransport(), name: "leaving", identity: toyIdentity,
+            model: ToyModel(.held(gate)), version: "test", limits: limits, logger: quietLogger)
+        let staying = Worker(
+            transport: network.workerTransport(), name: "staying", identity: toyIdentity,
+            model: ToyModel(), version: "test", limits: limits, logger: quietLogger)
+        let items = toyItems(step: 0, count: 4)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await coordinator.run() }
+            async let remote = answers(
+                from: coordinator.executor, to: items, conditioning: toyConditioning())
+            try await withThrowingTaskGroup(of: Void.self) { inner in
+                inner.addTask { try await leaving.run() }
+                await gate.arrival()
+                leaving.drain()
+                gate.open()
+                try await inner.waitForAll()
+            }
+            group.addTask { try await staying.run() }
+            let expected = try await answers(
+                from: LocalExecutor(model: ToyModel()), to: items, conditioning: toyConditioning())
+            let found = try await remote
+            #expect(found == expected)
+            coordinator.shutdown()
+            try await group.waitForAll()
+        }
+        var events: [WorkerEvent] = []
+        for await event in coordinator.workerEvents { events.append(event) }
+        #expect(
+            events.contains {
+                if case .left(let worker, _) = $0 { worker.name == "leaving" } else { false }
+            })
+        #expect(!events.contains { if case .lost = $0 { true } else { false } })
+    }
+
+    @Test("heartbeats go on, with the model's counter, while it computes")
+    func heartbeats() async throws {
+        let gate = Gate()
+        let network = InMemoryNetwork()
+        let hub = network.coordinatorTransport()
+        let counter = Atomic<UInt64>(0)
+        let worker = Worker(
+            transport: network.workerTransport(), name: "w", identity: toyIdentity,
+            model: ToyModel(.held(gate)),
+            progress: { counter.add(1, ordering: .relaxed).newValue },
+            version: "test", limits: quickLimits(), logger: quietLogger)
+        let item = toyItems(step: 0, count: 1)[0]
+        let conditioning = toyConditioning()
+        let digest = ContentDigest(conditioning.fingerprint)
+        let job = JobID(1)
+        let attempt = AttemptID(
+            task: TaskID(job: job, round: 1, step: 0, index: 0, kind: .denoise), number: 1)
+        let header = WireHeader(sequence: 1, epoch: Epoch(1), incarnation: 0)
+        func send(_ message: WireMessage, to peer: PeerID) throws {
+            hub.send(try WireCodec.encode(message, header: header), to: peer)
+        }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await worker.run() }
+            var seen: [Heartbeat] = []
+            for await event in hub.inbound {
+                guard case .received(let frames, let peer) = event else { break }
+                switch try WireCodec.decode(frames).message {
+                case .hello:
+                    try send(
+                        .welcome(
+                            Welcome(
+                                heartbeatInterval: .milliseconds(20), credits: 2, version: "t")),
+                        to: peer)
+                    try send(.openJob(job, conditioning: digest), to: peer)
+                case .assetRequest: try send(.asset(conditioning), to: peer)
+                case .jobReady: try send(.task(attempt, item, conditioning: digest), to: peer)
+                case .heartbeat(let beat) where beat.inHand == [attempt]:
+                    seen.append(beat)
+                    if seen.count == 5 {
+                        gate.open()
+                        try send(.goodbye(.leaving), to: peer)
+                    }
+                default: break
+                }
+            }
+            try await group.waitForAll()
+            let numbers = seen.map { $0.progress ?? 0 }
+            #expect(numbers.count >= 5)
+            #expect(zip(numbers, numbers.dropFirst()).allSatisfy { $0 < $1 })
+        }
+    }
+}

@@ -1,0 +1,98 @@
+import ClusterCore
+import Denoising
+import Tensors
+import Testing
+import WireCodec
+
+@Suite("WireCodec round trips")
+struct RoundTripTests {
+    @Test("every message comes back as it went", arguments: everyMessage)
+    func everything(message: WireMessage) throws {
+        let frames = try WireCodec.encode(message, header: header)
+        let (readHeader, readMessage) = try WireCodec.decode(frames)
+        #expect(readHeader == header)
+        #expect(readMessage == message)
+    }
+
+    @Test("values that are not finite travel bit by bit")
+    func notFinite() throws {
+        var odd = latent(1, 1, 4)
+        odd.values = [.nan, -.infinity, -0.0, .leastNonzeroMagnitude]
+        let frames = try WireCodec.encode(
+            .result(attempt, .denoise([odd]), computeTime: .zero), header: header)
+        guard case .result(_, .denoise(let predictions), _) = try WireCodec.decode(frames).message
+        else {
+            Issue.record("another message came back")
+            return
+        }
+        #expect(predictions[0].values.map(\.bitPattern) == odd.values.map(\.bitPattern))
+    }
+
+    @Test("a header frame is laid out as proto/README.md says")
+    func layout() throws {
+        let frames = try WireCodec.encode(.heartbeatAck(5), header: header)
+        #expect(frames.count == 1)
+        let frame = frames[0]
+        #expect(Array(frame[..<4]) == Array("TSRA".utf8))
+        #expect(frame[4] == 1)
+        #expect(frame[5] == 0)
+        #expect(Array(frame[6..<8]) == [0, 0])
+        let length = frame[8..<12].reversed().reduce(0) { $0 << 8 | Int($1) }
+        #expect(length == frame.count - 16)
+        let checksum = frame[12..<16].reversed().reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
+        #expect(checksum == CRC32C.of(Array(frame[16...])))
+        // protobuf: field 1 varint 17, fields 2 and 3 fixed64, field 29 of one byte pair.
+        #expect(
+            Array(frame[16...]) == [
+                0x08, 17,
+                0x11, 3, 0, 0, 0, 0, 0, 0, 0,
+                0x19, 0x67, 0x45, 0x23, 0x01, 0xef, 0xbe, 0xed, 0xfe,
+                0xea, 0x01, 2, 0x08, 5,
+            ])
+    }
+
+    @Test("a tensor larger than a frame is split, every frame but the last full")
+    func splitting() throws {
+        var limits = Limits()
+        limits.maximumFrameBytes = 100
+        let message = WireMessage.result(
+            decodeAttempt,
+            .decode(RGBTile(height: 10, width: 9, bytes: (0..<270).map { UInt8($0 % 256) })),
+            computeTime: .zero)
+        let frames = try WireCodec.encode(message, header: header, limits: limits)
+        #expect(frames.dropFirst().map(\.count) == [100, 100, 70])
+        #expect(try WireCodec.decode(frames, limits: limits).message == message)
+        // Floats may be cut in the middle of an element.
+        limits.maximumFrameBytes = 30
+        let task = WireMessage.task(
+            attempt, denoise(views: 2, size: 2), conditioning: ContentDigest(1))
+        let cut = try WireCodec.encode(task, header: header, limits: limits)
+        #expect(cut.count == 1 + 2 * 4)
+        #expect(try WireCodec.decode(cut, limits: limits).message == task)
+    }
+
+    @Test("a frame holds at most 1 MiB")
+    func frameLimit() throws {
+        let large = RGBTile(
+            height: 700, width: 700, bytes: Array(repeating: 7, count: 700 * 700 * 3))
+        let frames = try WireCodec.encode(
+            .result(decodeAttempt, .decode(large), computeTime: .zero), header: header)
+        #expect(frames.dropFirst().map(\.count) == [1 << 20, 1_470_000 - (1 << 20)])
+    }
+
+    @Test("what is too large to travel is said before it is sent")
+    func oversizeItem() {
+        #expect(throws: WireError.self) { try WireCodec.check(denoise(views: 65, size: 1)) }
+        #expect(throws: Never.self) { try WireCodec.check(denoise(views: 64, size: 1)) }
+    }
+
+    @Test("long reasons are cut, not refused by the reader")
+    func longReason() throws {
+        let long = String(repeating: "é", count: 5000)
+        let frames = try WireCodec.encode(
+            .failure(attempt, TaskFailure(code: .compute, reason: long)), header: header)
+        guard case .failure(_, let failure) = try WireCodec.decode(frames).message else { return }
+        #expect(long.hasPrefix(failure.reason))
+        #expect(failure.reason.count > 500)
+    }
+}

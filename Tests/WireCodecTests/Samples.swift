@@ -1,0 +1,80 @@
+import ClusterCore
+import Denoising
+import Tensors
+import WireCodec
+
+let header = WireHeader(sequence: 17, epoch: Epoch(3), incarnation: 0xfeed_beef_0123_4567)
+
+let attempt = AttemptID(
+    task: TaskID(job: JobID(0x1122_3344_5566_7788), round: 4, step: 21, index: 3, kind: .denoise),
+    number: 2)
+
+func latent(_ channels: Int, _ height: Int, _ width: Int, scale: Float = 1) -> Latent {
+    Latent(
+        channels: channels, height: height, width: width,
+        values: (0..<channels * height * width).map { Float($0 % 251) * scale - 3 })
+}
+
+func conditioning(pooled: Bool = true) -> Conditioning {
+    func embedding(_ value: Float) -> PromptEmbedding {
+        PromptEmbedding(
+            hiddenStates: Tensor(
+                shape: Shape(3, 4), elements: (0..<12).map { Float($0) * value }),
+            pooled: pooled ? Tensor(shape: Shape(5), elements: [value, 2, 3, 4, 5]) : nil)
+    }
+    return Conditioning(prompt: embedding(0.5), negative: embedding(-1))
+}
+
+func denoise(views: Int, size: Int = 3, scale: Float = 1) -> WorkItem {
+    .denoise(
+        DenoiseTask(
+            index: 9, step: 21, timestep: 951.25, guidanceScale: 7.5, guidanceRescale: 0.7,
+            views: (0..<views).map {
+                ViewInput(
+                    sample: latent(4, size, size + 1, scale: scale),
+                    microConditioning: MicroConditioning(
+                        timeIDs: [1024, 1024, $0 * 8, -5, 2048, 4096]))
+            }))
+}
+
+let decodeAttempt = AttemptID(
+    task: TaskID(job: JobID(7), round: 5, step: 0, index: 1, kind: .decode), number: 1)
+
+/// One of every message, and of every form that a message has.
+let everyMessage: [WireMessage] = [
+    .hello(
+        Hello(
+            worker: WorkerID(name: "węzeł-3", incarnation: header.incarnation), slots: 2,
+            identity: ModelIdentity(
+                weights: ContentDigest(0xabcd_ef01_2345_6789),
+                computeClass: MachineClass(
+                    backend: "cpu", instructionSet: "avx512", blasCore: "SkylakeX",
+                    precision: "f32")),
+            version: "0.1.0")),
+    .welcome(Welcome(heartbeatInterval: .seconds(1), credits: 4, version: "0.1.0")),
+    .reject(Rejection(code: .weights, reason: "other weights")),
+    .openJob(JobID(77), conditioning: ContentDigest(88)),
+    .assetRequest(ContentDigest(88)),
+    .asset(conditioning()),
+    .asset(conditioning(pooled: false)),
+    .jobReady(JobID(77), problem: nil),
+    .jobReady(JobID(77), problem: "too wide"),
+    .closeJob(JobID(77)),
+    .task(attempt, denoise(views: 3), conditioning: ContentDigest(88)),
+    .task(
+        decodeAttempt, .decode(DecodeTask(index: 4, tile: latent(4, 5, 6))),
+        conditioning: ContentDigest(0)),
+    .result(
+        attempt, .denoise([latent(4, 3, 4), latent(4, 3, 4)]), computeTime: .milliseconds(1234)),
+    .result(
+        decodeAttempt,
+        .decode(RGBTile(height: 5, width: 7, bytes: (0..<105).map { UInt8($0) })),
+        computeTime: .zero),
+    .failure(attempt, TaskFailure(code: .compute, reason: "no memory")),
+    .cancel(attempt),
+    .heartbeat(Heartbeat(number: 5, inHand: [attempt, decodeAttempt], progress: 123_456)),
+    .heartbeat(Heartbeat(number: 6, inHand: [], progress: nil)),
+    .heartbeatAck(5),
+    .goodbye(.draining),
+    .goodbye(.leaving),
+]

@@ -1,0 +1,346 @@
+import ClusterCore
+import Foundation
+import Testing
+import ZeroMQTransport
+
+/// Runs `body` beside a router and a dealer on a free loopback port; both are closed after it.
+func withTransports(
+    limits: Limits = quickLimits(),
+    workers: Int = 1,
+    _ body: @Sendable (RouterTransport, [DealerTransport]) async throws -> Void
+) async throws {
+    let router = try RouterTransport(binding: "tcp://127.0.0.1:*", limits: limits)
+    let dealers = try (0..<workers).map { _ in
+        try DealerTransport(connecting: router.endpoint, limits: limits)
+    }
+    try await withThrowingTaskGroup(of: Void.self) { group in
+        group.addTask { try await router.run(tickInterval: .milliseconds(20)) {} }
+        for dealer in dealers {
+            group.addTask { try await dealer.run(tickInterval: .milliseconds(20)) {} }
+        }
+        try await body(router, dealers)
+        for dealer in dealers { dealer.shutdown() }
+        router.shutdown()
+        try await group.waitForAll()
+    }
+}
+
+func quickLimits() -> Limits {
+    var limits = Limits()
+    limits.linger = .milliseconds(500)
+    return limits
+}
+
+extension RouterTransport {
+    /// The next message, skipping nothing; nil for a loss or the end.
+    static func message(
+        _ iterator: inout Inbox<CoordinatorTransportEvent>.Iterator
+    ) async -> (frames: Frames, peer: PeerID)? {
+        guard case .received(let frames, let peer)? = await iterator.next(isolation: nil) else {
+            return nil
+        }
+        return (frames, peer)
+    }
+}
+
+@Suite("ZeroMQ transports on loopback", .serialized, .timeLimit(.minutes(1)))
+struct TransportTests {
+    @Test("the endpoint names the real port")
+    func realPort() throws {
+        let router = try RouterTransport(binding: "tcp://127.0.0.1:*")
+        #expect(router.endpoint.hasPrefix("tcp://127.0.0.1:"))
+        #expect(UInt16(router.endpoint.split(separator: ":").last ?? "") ?? 0 > 0)
+    }
+
+    @Test("many messages arrive in order per peer, and go back to the right one")
+    func order() async throws {
+        try await withTransports(workers: 3) { router, dealers in
+            let count = 1500
+            for number in 0..<count {
+                for (index, dealer) in dealers.enumerated() {
+                    dealer.send([[UInt8(index)], bytes(of: number)], expendable: false)
+                    // Stay within what an outbox holds.
+                    if number % 500 == 499 { try await Task.sleep(for: .milliseconds(20)) }
+                }
+            }
+            var inbound = router.inbound.makeAsyncIterator()
+            var next = [0, 0, 0]
+            var peers: [PeerID?] = [nil, nil, nil]
+            for _ in 0..<count * dealers.count {
+                guard let (frames, peer) = await RouterTransport.message(&inbound) else {
+                    Issue.record("a message is missing")
+                    return
+                }
+                let index = Int(frames[0][0])
+                #expect(frames[1] == bytes(of: next[index]))
+                next[index] += 1
+                #expect(peers[index] == nil || peers[index] == peer)
+                peers[index] = peer
+            }
+            for (index, peer) in peers.enumerated() {
+                let peer = try #require(peer)
+                router.send([[UInt8(index)]], to: peer)
+                var back = dealers[index].inbound.makeAsyncIterator()
+                #expect(await back.next(isolation: nil) == [[UInt8(index)]])
+            }
+        }
+    }
+
+    @Test(
+        "frames of every size up to 1 MiB keep their bytes", arguments: [0, 1, 8191, 8192, 1 << 20])
+    func sizes(size: Int) async throws {
+        try await withTransports { router, dealers in
+            let frame = (0..<size).map { UInt8(truncatingIfNeeded: $0 &* 7) }
+            dealers[0].send([[1], frame, [], frame], expendable: false)
+            var inbound = router.inbound.makeAsyncIterator()
+            let message = await RouterTransport.message(&inbound)
+            #expect(message?.frames == [[1], frame, [], frame])
+        }
+    }
+
+    @Test("a frame above the limit ends its sender's connection; others are not disturbed")
+    func oversize() async throws {
+        try await withTransports(workers: 2) { router, dealers in
+            dealers[0].send([[1]], expendable: false)
+            var inbound = router.inbound.makeAsyncIterator()
+            let first = await RouterTransport.message(&inbound)
+            dealers[0].send([Array(repeating: 0, count: 5 << 20)], expendable: false)
+            guard case .lost(let peer)? = await inbound.next(isolation: nil) else {
+                Issue.record("the connection was kept")
+                return
+            }
+            #expect(peer == first?.peer)
+            dealers[1].send([[2]], expendable: false)
+            #expect(await RouterTransport.message(&inbound)?.frames == [[2]])
+        }
+    }
+
+    @Test("of a message with too many frames no more than the limit is kept")
+    func manyFrames() async throws {
+        try await withTransports { router, dealers in
+            dealers[0].send(Array(repeating: [1], count: 5000), expendable: false)
+            dealers[0].send([[2]], expendable: false)
+            var inbound = router.inbound.makeAsyncIterator()
+            let flood = await RouterTransport.message(&inbound)
+            let kept = try #require(flood?.frames.count)
+            // One more than a message may have, so that the codec sees that it is too long.
+            #expect(kept == Limits.standard.maximumTensorFrames + 2)
+            #expect(await RouterTransport.message(&inbound)?.frames == [[2]])
+        }
+    }
+
+    @Test("a peer that goes away is reported, and so is sending to it")
+    func peerLoss() async throws {
+        try await withTransports { router, _ in
+            let doomed = try DealerTransport(connecting: router.endpoint)
+            var inbound = router.inbound.makeAsyncIterator()
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { try await doomed.run(tickInterval: .seconds(1)) {} }
+                doomed.send([[1]], expendable: false)
+                let message = await RouterTransport.message(&inbound)
+                let peer = try #require(message?.peer)
+                group.cancelAll()
+                try await group.waitForAll()
+                guard case .lost(peer)? = await inbound.next(isolation: nil) else {
+                    Issue.record("the loss was not reported")
+                    return
+                }
+                router.send([[2]], to: peer)
+                guard case .lost(peer)? = await inbound.next(isolation: nil) else {
+                    Issue.record("sending to nobody was not reported")
+                    return
+                }
+            }
+        }
+    }
+
+    @Test("a message to a peer that never was is reported, not dropped silently")
+    func unknownPeer() async throws {
+        try await withTransports { router, _ in
+            router.send([[1]], to: PeerID(bytes: [1, 2, 3]))
+            var inbound = router.inbound.makeAsyncIterator()
+            guard case .lost(PeerID(bytes: [1, 2, 3]))? = await inbound.next(isolation: nil) else {
+                Issue.record("nothing was reported")
+                return
+            }
+        }
+    }
+
+    @Test("what was sent before shutdown() arrives")
+    func orderlyClose() async throws {
+        let router = try RouterTransport(binding: "tcp://127.0.0.1:*", limits: quickLimits())
+        let dealer = try DealerTransport(connecting: router.endpoint, limits: quickLimits())
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await router.run(tickInterval: .seconds(1)) {} }
+            group.addTask {
+                try await dealer.run(tickInterval: .seconds(1)) {}
+            }
+            defer { router.shutdown() }
+            for number in 0..<200 { dealer.send([bytes(of: number)], expendable: false) }
+            dealer.shutdown()
+            dealer.send([[9, 9]], expendable: false)
+            var inbound = router.inbound.makeAsyncIterator()
+            for number in 0..<200 {
+                #expect(await RouterTransport.message(&inbound)?.frames == [bytes(of: number)])
+            }
+            guard case .lost? = await inbound.next(isolation: nil) else {
+                Issue.record("something arrived after the end")
+                return
+            }
+            router.shutdown()
+            try await group.waitForAll()
+        }
+    }
+
+    @Test("closing while others send neither hangs nor crashes")
+    func closeWhileSending() async throws {
+        for _ in 0..<5 {
+            try await withTransports(workers: 2) { router, dealers in
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    for dealer in dealers {
+                        group.addTask {
+                            for number in 0..<3000 {
+                                dealer.send([bytes(of: number)], expendable: false)
+                            }
+                        }
+                    }
+                    var inbound = router.inbound.makeAsyncIterator()
+                    _ = await RouterTransport.message(&inbound)
+                    router.shutdown()
+                    try await group.waitForAll()
+                }
+            }
+        }
+    }
+
+    @Test("a reader that falls behind holds the senders back instead of filling memory")
+    func backPressure() async throws {
+        var limits = quickLimits()
+        limits.maximumInbox = 4
+        try await withTransports(limits: limits) { router, dealers in
+            for number in 0..<300 { dealers[0].send([bytes(of: number)], expendable: false) }
+            var inbound = router.inbound.makeAsyncIterator()
+            for number in 0..<300 {
+                #expect(await RouterTransport.message(&inbound)?.frames == [bytes(of: number)])
+            }
+        }
+    }
+
+    @Test("a dealer started first waits for its router; expendable messages do not pile up")
+    func lateRouter() async throws {
+        let limits = quickLimits()
+        let endpoint = try RouterTransport(binding: "tcp://127.0.0.1:*").endpoint
+        let dealer = try DealerTransport(connecting: endpoint, limits: limits)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await dealer.run(tickInterval: .seconds(1)) {} }
+            dealer.send([[1]], expendable: false)
+            for _ in 0..<100 { dealer.send([[2]], expendable: true) }
+            dealer.send([[3]], expendable: false)
+            let router = try RouterTransport(binding: endpoint, limits: limits)
+            group.addTask { try await router.run(tickInterval: .seconds(1)) {} }
+            var inbound = router.inbound.makeAsyncIterator()
+            #expect(await RouterTransport.message(&inbound)?.frames == [[1]])
+            #expect(await RouterTransport.message(&inbound)?.frames == [[3]])
+            dealer.shutdown()
+            router.shutdown()
+            try await group.waitForAll()
+        }
+    }
+
+    @Test("ticks come from the transport's own thread")
+    func ticks() async throws {
+        let router = try RouterTransport(binding: "tcp://127.0.0.1:*")
+        let (stream, sink) = AsyncStream.makeStream(of: Bool.self)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask {
+                try await router.run(tickInterval: .milliseconds(5)) {
+                    sink.yield(Thread.isMainThread)
+                }
+            }
+            var ticks = stream.makeAsyncIterator()
+            for _ in 0..<5 { #expect(await ticks.next() == false) }
+            router.shutdown()
+            try await group.waitForAll()
+        }
+    }
+
+    @Test("fifty lives leave no descriptor and no thread behind")
+    func noLeaks() async throws {
+        func count(_ folder: String) throws -> Int {
+            try FileManager.default.contentsOfDirectory(atPath: "/proc/self/\(folder)").count
+        }
+        func life() async throws {
+            try await withTransports { router, dealers in
+                dealers[0].send([[1]], expendable: false)
+                var inbound = router.inbound.makeAsyncIterator()
+                _ = await RouterTransport.message(&inbound)
+            }
+        }
+        try await life()
+        let before = try count("fd")
+        for _ in 0..<50 { try await life() }
+        // A life that leaked anything would have leaked it fifty times.
+        #expect(try count("fd") < before + 25)
+        #expect(try count("task") < 60)
+    }
+
+    private func bytes(of number: Int) -> [UInt8] {
+        [UInt8(truncatingIfNeeded: number >> 8), UInt8(truncatingIfNeeded: number)]
+    }
+}
+
+@Suite("Endpoints")
+struct EndpointTests {
+    @Test(
+        "plaintext does not leave the machine unless that is asked for",
+        arguments: ["tcp://0.0.0.0:0", "tcp://*:5570", "tcp://192.0.2.7:5570", "tcp://eth0:5570"])
+    func plaintext(endpoint: String) {
+        #expect(throws: TransportError.plaintextRefused(endpoint.replacing(":0", with: ":5570"))) {
+            try RouterTransport(binding: endpoint.replacing(":0", with: ":5570"))
+        }
+        #expect(throws: TransportError.plaintextRefused("tcp://192.0.2.7:5570")) {
+            try DealerTransport(connecting: "tcp://192.0.2.7:5570")
+        }
+    }
+
+    @Test("with --insecure it may")
+    func insecure() throws {
+        let router = try RouterTransport(binding: "tcp://0.0.0.0:*", insecure: true)
+        #expect(router.endpoint.hasPrefix("tcp://0.0.0.0:"))
+    }
+
+    @Test(
+        "what is no endpoint is said to be none",
+        arguments: [
+            "", "tcp://", "tcp://127.0.0.1", "tcp://127.0.0.1:", "tcp://127.0.0.1:70000",
+            "tcp://127.0.0.1:-1", "tcp://:5570", "udp://127.0.0.1:5570", "127.0.0.1:5570",
+            "inproc://x",
+        ])
+    func invalid(endpoint: String) {
+        #expect {
+            try RouterTransport(binding: endpoint)
+        } throws: { error in
+            guard case TransportError.invalidEndpoint? = error as? TransportError else {
+                return false
+            }
+            return true
+        }
+    }
+
+    @Test("a port that is taken is one sentence")
+    func taken() throws {
+        let router = try RouterTransport(binding: "tcp://127.0.0.1:*")
+        let error = #expect(throws: TransportError.self) {
+            try RouterTransport(binding: router.endpoint)
+        }
+        #expect(error?.description.contains("Address already in use") == true)
+        #expect(error?.description.contains(router.endpoint) == true)
+    }
+
+    @Test("a worker cannot dial a wildcard port")
+    func wildcard() {
+        #expect(throws: TransportError.self) {
+            try DealerTransport(connecting: "tcp://127.0.0.1:*")
+        }
+    }
+}

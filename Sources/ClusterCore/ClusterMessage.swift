@@ -2,6 +2,7 @@
 package struct WireVersion: Hashable, Sendable, CustomStringConvertible {
     package let major: UInt8
     package let minor: UInt8
+    /// What this program speaks.
     package static let current = WireVersion(major: 1, minor: 0)
 
     package init(major: UInt8, minor: UInt8) {
@@ -84,6 +85,7 @@ package enum FailureCode: UInt8, Hashable, Sendable, CaseIterable {
     case stuck = 6
 }
 
+/// Why one attempt has no answer, with a sentence for a person.
 package struct TaskFailure: Hashable, Sendable {
     package let code: FailureCode
     package let reason: String

@@ -1,6 +1,7 @@
 /// Every bound of the cluster in one place: each wait has a deadline, each queue a bound, each
 /// retry a limit, each message a maximum size.
 package struct Limits: Hashable, Sendable {
+    /// The values below.
     package static let standard = Limits()
     package init() {}
 

@@ -4,6 +4,7 @@ internal import SystemPackage
 
 /// How a launched worker process ended.
 package struct WorkerProcessEnd: Hashable, Sendable, CustomStringConvertible {
+    /// What ended the process.
     package enum Cause: Hashable, Sendable {
         case exited(Int32)
         case signalled(Int32)

@@ -40,8 +40,7 @@ struct Simulation {
     private var limits: Limits
     private var coordinator: CoordinatorState
     private var machines: [Machine] = []
-    private var queue: [(at: Instant, order: Int, what: Happening)] = []
-    private var order = 0
+    private var queue: [(at: Instant, what: Happening)] = []
     private var now = Instant(sinceStart: .zero)
     private var lives: UInt64 = 0
     private var round: UInt32 = 0
@@ -76,10 +75,9 @@ struct Simulation {
         plan(.tickCoordinator, in: 0.1)
         plan(.fault, in: 1)
         nextRound()
-        while !isDone, let next = popNext(), next.at < seconds(end) {
+        while !isDone, let next = queue.popLast(), next.at < seconds(end) {
             now = next.at
             happen(next.what)
-            checkInvariants()
         }
     }
 
@@ -90,17 +88,14 @@ struct Simulation {
     }
 
     private mutating func plan(_ what: Happening, at instant: Instant) {
-        order += 1
-        queue.append((instant, order, what))
-    }
-
-    private mutating func popNext() -> (at: Instant, order: Int, what: Happening)? {
-        guard
-            let position = queue.indices.min(by: {
-                (queue[$0].at, queue[$0].order) < (queue[$1].at, queue[$1].order)
-            })
-        else { return nil }
-        return queue.remove(at: position)
+        // Sorted, the next one last; of equal times the one planned first comes first.
+        var low = 0
+        var high = queue.count
+        while low < high {
+            let middle = (low + high) / 2
+            if queue[middle].at > instant { low = middle + 1 } else { high = middle }
+        }
+        queue.insert((instant, what), at: low)
     }
 
     // MARK: What happens
@@ -184,6 +179,7 @@ struct Simulation {
             case .worker, .note: break
             }
         }
+        checkInvariants()
         let taken = deliveries.values.reduce(0, +)
         if taken == Int(round) * Self.tasksPerRound, !isDone { nextRound() }
     }

@@ -106,7 +106,9 @@ struct InMemoryClusterTests {
 
     @Test("answers that are not finite are refused, and the job fails with the evidence")
     func notANumber() async throws {
-        try await withCluster([ToyModel(.notANumber)]) { coordinator, _, _ in
+        var limits = quickLimits()
+        limits.noWorkerTimeout = .milliseconds(300)
+        try await withCluster([ToyModel(.notANumber)], limits: limits) { coordinator, _, _ in
             let error = await #expect(throws: JobFailure.self) {
                 _ = try await answers(
                     from: coordinator.executor, to: toyItems(step: 0, count: 1),

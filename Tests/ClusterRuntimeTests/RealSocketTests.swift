@@ -135,7 +135,9 @@ struct RealSocketTests {
 
     @Test("without a worker a job fails with a typed error")
     func noWorker() async throws {
-        try await Self.withCoordinator { coordinator in
+        var limits = quickLimits()
+        limits.noWorkerTimeout = .milliseconds(300)
+        try await Self.withCoordinator(limits: limits) { coordinator in
             let error = await #expect(throws: JobFailure.self) {
                 _ = try await answers(
                     from: coordinator.executor, to: toyItems(step: 0, count: 2),

@@ -141,12 +141,12 @@ struct LocalExecutor: TaskExecutor {
 func quickLimits() -> Limits {
     var limits = Limits()
     limits.heartbeatInterval = .milliseconds(50)
-    limits.suspectAfter = .milliseconds(300)
-    limits.lostAfter = .milliseconds(900)
+    limits.suspectAfter = .milliseconds(700)
+    limits.lostAfter = .milliseconds(2000)
     limits.tickInterval = .milliseconds(10)
-    limits.noWorkerTimeout = .milliseconds(300)
+    limits.noWorkerTimeout = .seconds(30)
     limits.helloInterval = .milliseconds(50)
-    limits.orphanTimeout = .milliseconds(1500)
+    limits.orphanTimeout = .seconds(30)
     limits.linger = .milliseconds(500)
     return limits
 }

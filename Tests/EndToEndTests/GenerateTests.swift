@@ -16,14 +16,15 @@ private func quickRun(
 struct GenerateTests {
     @Test(
         "methods §14 item 38: 0, 1 and 3 workers make the same bytes",
-        arguments: ["256x256", "300x213"]
+        arguments: [("256x256", 4), ("900x640", 2)]
     )
-    func sameBytesForAnyWorkers(size: String) async throws {
+    func sameBytesForAnyWorkers(size: String, steps: Int) async throws {
         let folder = try TemporaryFolder()
         var pictures: [Data] = []
         for workers in [0, 1, 3] {
             let path = folder.file("\(workers).png")
-            let arguments = quickRun(to: path, ["--workers", "\(workers)"], size: size)
+            let arguments = quickRun(
+                to: path, ["--workers", "\(workers)", "--steps", "\(steps)"], size: size)
             let outcome = try await CommandLineTool.run(arguments)
             try #require(outcome.status == 0, "\(outcome)")
             pictures.append(try Data(contentsOf: URL(fileURLWithPath: path)))

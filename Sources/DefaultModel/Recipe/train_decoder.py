@@ -22,9 +22,9 @@ from train_vae import is_matrix
 
 CELLS, BATCH = 12, 2                    # latent cells across a crop, crops per process and step
 LEARNING_RATE, FLAT = 6e-4, .5
-JUDGE_RATE, JUDGE_START = 4e-4, 100     # its opinion counts after that many steps
+JUDGE_RATE, JUDGE_START = 4e-4, 100     # its opinion counts after that many steps of a run
 LATENT_NOISE = .06
-EDGES, BLOCKS, TEXTURE, OPINION = .2, .5, .5, .4
+EDGES, BLOCKS, TEXTURE, OPINION = .2, .5, .35, .4
 DIRECTIONS = ((0, 1), (1, 0), (1, 1), (1, -1))
 SCALES = (1, 2, 4)
 

@@ -1,0 +1,127 @@
+import Foundation
+import Testing
+
+@Suite("plan, doctor and synthesize, as scripts use them")
+struct CommandTests {
+    private func object(_ text: String) throws -> [String: Any] {
+        let value = try JSONSerialization.jsonObject(with: Data(text.utf8))
+        return try #require(value as? [String: Any])
+    }
+
+    @Test("plan --format json --expand writes out every view of every step")
+    func expandedPlan() async throws {
+        let outcome = try await CommandLineTool.run([
+            "plan", "--size", "2x", "--steps", "5", "--structure-steps", "2", "--format", "json",
+            "--expand",
+        ])
+        try #require(outcome.status == 0, "\(outcome)")
+        let plan = try object(outcome.output)
+        let latent = try #require(plan["latent"] as? [String: Int])
+        #expect(latent == ["height": 32, "width": 32, "channels": 4])
+        #expect(plan["request"] is [String: Any])
+        let steps = try #require(plan["steps"] as? [[String: Any]])
+        #expect(steps.count == 5)
+        for (index, step) in steps.enumerated() {
+            #expect(step["index"] as? Int == index)
+            #expect(step["timestep"] != nil && step["sigma"] != nil)
+            #expect(step["guidance_scale"] is Double)
+            let views = try #require(step["views"] as? [[String: Any]])
+            #expect(views.count == (index < 2 ? 4 : 9))
+            for view in views {
+                #expect(view["kind"] as? String == (index < 2 ? "lattice" : "window"))
+                #expect((view["time_ids"] as? [Int])?.count == 6)
+                #expect(view["weight"] is Double && view["task"] is Int)
+                let keys =
+                    index < 2
+                    ? ["row", "column", "stride", "permutation"] : ["y", "x", "height", "width"]
+                #expect(keys.allSatisfy { view[$0] != nil })
+            }
+        }
+    }
+
+    @Test("the plan of a request is the same in every process")
+    func samePlan() async throws {
+        let arguments = [
+            "plan", "--size", "300x200", "--seed", "3", "--format", "json", "--expand",
+        ]
+        let first = try await CommandLineTool.run(arguments)
+        let second = try await CommandLineTool.run(arguments)
+        #expect(first.status == 0 && first.output == second.output)
+    }
+
+    @Test("a plan too large to write out is refused before memory is")
+    func hugePlan() async throws {
+        let outcome = try await CommandLineTool.run([
+            "plan", "--size", "24000x24000", "--format", "json", "--expand",
+        ])
+        #expect(outcome.status == 64, "\(outcome)")
+        #expect(outcome.errors.contains("--expand"))
+    }
+
+    @Test("doctor names libraries, instruction set, BLAS core and the model with its fingerprint")
+    func doctor() async throws {
+        let outcome = try await CommandLineTool.run(["doctor", "--json"])
+        try #require(outcome.status == 0, "\(outcome)")
+        let report = try object(outcome.output)
+        let model = try #require(report["model"] as? [String: Any])
+        #expect((model["path"] as? String)?.isEmpty == false)
+        #expect((model["fingerprint"] as? String)?.count == 16)
+        let libraries = try #require(report["libraries"] as? [[String: String]])
+        #expect(
+            Set(libraries.compactMap { $0["name"] })
+                == ["libzmq", "libpng", "openblas", "protobuf-c"])
+        #expect(libraries.allSatisfy { $0["version"]?.contains(".") == true })
+        let compute = try #require(report["compute"] as? [String: Any])
+        #expect(compute["instruction_set"] is String && compute["blas_core"] is String)
+    }
+
+    @Test("doctor says what to do about a missing model and about an impossible instruction set")
+    func doctorProblems() async throws {
+        let outcome = try await CommandLineTool.run(
+            ["doctor", "--model", "/no/such/model"], environment: ["TESSERA_ISA": "abacus"])
+        #expect(outcome.status == 65, "\(outcome)")
+        for mention in ["/no/such/model", "--model", "abacus", "TESSERA_ISA"] {
+            #expect(outcome.output.contains(mention), "\(outcome)")
+        }
+    }
+
+    @Test("TESSERA_MODEL names the model where no flag does")
+    func modelFromTheEnvironment() async throws {
+        let outcome = try await CommandLineTool.run(
+            ["plan"], environment: ["TESSERA_MODEL": "/no/such/model"])
+        #expect(outcome.status == 65 && outcome.errors.contains("/no/such/model"), "\(outcome)")
+    }
+
+    @Test("synthesize gives the same model for the same seed and overwrites nothing")
+    func synthesize() async throws {
+        let folder = try TemporaryFolder()
+        var fingerprints: [String] = []
+        for name in ["a", "b"] {
+            let outcome = try await CommandLineTool.run([
+                "synthesize", "tiny", "--output", folder.file(name), "--seed", "4",
+            ])
+            #expect(outcome.status == 0, "\(outcome)")
+            let report = try await CommandLineTool.run([
+                "doctor", "--json", "--model", folder.file(name),
+            ])
+            let model = try #require(try object(report.output)["model"] as? [String: Any])
+            fingerprints.append(try #require(model["fingerprint"] as? String))
+        }
+        #expect(fingerprints[0] == fingerprints[1])
+        let again = try await CommandLineTool.run([
+            "synthesize", "tiny", "--output", folder.file("a"),
+        ])
+        #expect(again.status == 65, "\(again)")
+        #expect(try folder.contents == ["a", "b"])
+    }
+
+    @Test(
+        "every command has help that teaches",
+        arguments: ["generate", "plan", "worker", "doctor", "synthesize"]
+    )
+    func help(command: String) async throws {
+        let outcome = try await CommandLineTool.run([command, "--help"])
+        #expect(outcome.status == 0)
+        #expect(outcome.output.contains("OVERVIEW") && outcome.output.contains("USAGE"))
+    }
+}

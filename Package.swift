@@ -16,8 +16,13 @@ let house: [SwiftSetting] = [
 let optimised: [CSetting] = [.unsafeFlags(["-O3"])]
 
 let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
+let ordered: Target.Dependency = .product(
+    name: "OrderedCollections",
+    package: "swift-collections"
+)
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
+let systemPackage: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
 let lifecycle: Target.Dependency = .product(
     name: "ServiceLifecycle",
     package: "swift-service-lifecycle"
@@ -61,6 +66,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
     ],
@@ -84,7 +90,7 @@ let package = Package(
         library("Tensors", ["CChecksum"]),
         library("Sampling", ["Tensors"]),
         library("Denoising", ["Tensors", "Sampling"]),
-        library("ClusterCore", [deque]),
+        library("ClusterCore", [deque, ordered]),
 
         // Adapters: one C library or one concern each.
         library("ComputeBackends", ["Tensors", "CKernels"]),
@@ -94,7 +100,7 @@ let package = Package(
         ),
         library("ImageOutput", ["Tensors", "Denoising", "CPNGWriter"]),
         library("WireCodec", ["ClusterCore", "Denoising", "Sampling", "Tensors", "CWireMessages"]),
-        library("ZeroMQTransport", ["ClusterCore", "CZeroMQ", deque, logging]),
+        library("ZeroMQTransport", ["ClusterCore", "CZeroMQ", deque]),
 
         // Runtime: performs what the pure parts decide.
         library(
@@ -104,7 +110,7 @@ let package = Package(
                 lifecycle,
             ]
         ),
-        library("ClusterLaunch", ["ClusterCore", logging, subprocess]),
+        library("ClusterLaunch", [logging, subprocess, systemPackage]),
         library(
             "DefaultModel",
             exclude: ["README.md", "Recipe"],
@@ -128,7 +134,7 @@ let package = Package(
         tests("TensorsTests", ["Tensors"]),
         tests("SamplingTests", ["Sampling", "Tensors"], exclude: ["Goldens"]),
         tests("DenoisingTests", ["Denoising", "Sampling", "Tensors"]),
-        tests("ClusterCoreTests", ["ClusterCore"]),
+        tests("ClusterCoreTests", ["ClusterCore", deque, ordered]),
         tests("ComputeBackendsTests", ["ComputeBackends", "Tensors"]),
         tests(
             "DiffusionModelsTests",
@@ -149,6 +155,6 @@ let package = Package(
             ["TextToImage", "DiffusionModels", "ImageOutput", "Denoising", "Tensors"]
         ),
         tests("ClusterLaunchTests", ["ClusterLaunch", logging]),
-        tests("EndToEndTests", ["tessera", "ImageOutput", subprocess]),
+        tests("EndToEndTests", ["tessera", "ImageOutput", subprocess, systemPackage]),
     ]
 )

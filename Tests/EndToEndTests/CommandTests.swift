@@ -52,7 +52,8 @@ struct CommandTests {
     @Test("a plan too large to write out is refused before memory is")
     func hugePlan() async throws {
         let outcome = try await CommandLineTool.run([
-            "plan", "--size", "24000x24000", "--format", "json", "--expand",
+            "plan", "--size", "8000x8000", "--steps", "40", "--structure-steps", "40",
+            "--interaction", "per-channel", "--format", "json", "--expand",
         ])
         #expect(outcome.status == 64, "\(outcome)")
         #expect(outcome.errors.contains("--expand"))

@@ -1,6 +1,7 @@
 """Write the model folder: python export.py WORK FOLDER (StableDiffusionXLPipeline's layout, 16-bit safetensors).
 
-FOLDER is replaced at once, after everything is written beside it.
+FOLDER is replaced at once, after everything is written beside it. The decoder is a blend of WORK/vae.pt (true but soft)
+and, if there is one, WORK/vae_sharp.pt (train_decoder.py).
 """
 import json
 import os
@@ -24,6 +25,9 @@ INDEX = dict(
     tokenizer=["transformers", "CLIPTokenizer"], tokenizer_2=["transformers", "CLIPTokenizer"],
     scheduler=["diffusers", "DDIMScheduler"], image_encoder=[None, None], feature_extractor=[None, None])
 TEXT_EXTRAS = dict(dropout=0.0, attention_dropout=0.0, initializer_factor=1.0, initializer_range=.02, torch_dtype="float16")
+
+
+SHARPNESS = .65                         # share of the sharp decoder
 
 
 def write_json(path, content):
@@ -56,8 +60,16 @@ def write_tokenizer(folder, tokenizer, padding):
                dict(tokenizer_class="CLIPTokenizer", model_max_length=77, do_lower_case=True, **special))
 
 
+def blended_autoencoder(work):
+    vae = torch.load(work + "/vae.pt")
+    if os.path.exists(work + "/vae_sharp.pt"):
+        sharp = torch.load(work + "/vae_sharp.pt")["model"]
+        vae["model"] = {name: torch.lerp(value, sharp[name], SHARPNESS) for name, value in vae["model"].items()}
+    return vae
+
+
 def export(work, folder):
-    unet, vae = torch.load(work + "/unet.pt"), torch.load(work + "/vae.pt")
+    unet, vae = torch.load(work + "/unet.pt"), blended_autoencoder(work)
     unet_config, text_config, text_config_2 = unet["configs"]
     part = lambda prefix: {k[len(prefix):]: v for k, v in unet["model"].items() if k.startswith(prefix)}
     fresh = folder.rstrip("/") + ".new"

@@ -3,7 +3,8 @@
 The L1 losses of the autoencoder average unpredictable texture away. Here a texture loss asks for the right amount of
 contrast in every direction and neighbourhood, whatever its exact pattern, and a small judge of patches, trained
 alongside, for patterns that look rendered. Noise on the latents stands for the denoiser's errors.
-Updates WORK/vae.pt in place; starts from it, so it can be run again. WORK/judge.pt keeps the judge.
+Starts from WORK/vae.pt, writes WORK/vae_sharp.pt, and goes on from there when it is run again; WORK/judge.pt keeps the
+judge. export.py blends the two decoders, which share their ancestry: the sharp one alone overstates its strokes.
 """
 import argparse
 import time
@@ -91,8 +92,8 @@ class Crops:
 
 class Run:
     def __init__(self, options):
-        self.path, self.judge_path = options.work + "/vae.pt", options.work + "/judge.pt"
-        start = torch.load(self.path)
+        self.path, self.judge_path = options.work + "/vae_sharp.pt", options.work + "/judge.pt"
+        start = load_if_there(self.path) or torch.load(options.work + "/vae.pt")
         torch.manual_seed(1)
         self.scale, self.vae, self.judge = start["scale"], networks.VAE(), Judge()
         self.vae.load_state_dict(start["model"])

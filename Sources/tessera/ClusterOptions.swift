@@ -106,26 +106,47 @@ struct ClusterOptions: ParsableArguments {
             }
             defer { coordinator.shutdown() }
             try await launcher.withWorkers { ends in
-                try await Self.run(body, with: coordinator.executor, watching: ends, reporter)
+                try await run(body, with: coordinator.executor, watching: ends, reporter)
             }
             coordinator.shutdown()
             try await group.waitForAll()
         }
     }
 
-    /// Runs `body` while telling of workers that end before it does.
-    private static func run(
+    /// Runs `body` while telling of workers that end before it does; gives up when the last one
+    /// has and nobody else can come.
+    private func run(
         _ body: @escaping @Sendable (RemoteExecutor) async throws -> Void,
         with executor: RemoteExecutor,
         watching ends: AsyncStream<WorkerProcessEnd>,
         _ reporter: RunReporter
     ) async throws {
-        try await withThrowingTaskGroup(of: Void.self) { group in
+        try await withThrowingTaskGroup(of: Bool.self) { group in
             group.addTask {
-                for await end in ends where !end.isSuccess { reporter.note("\(end)") }
+                try await watch(ends, reporter)
+                return false
+            }
+            group.addTask {
+                try await body(executor)
+                return true
             }
             defer { group.cancelAll() }
-            try await body(executor)
+            while try await group.next() == false {}
+        }
+    }
+
+    /// Tells of every worker process that ended; throws when the last one has and nobody else
+    /// can come.
+    private func watch(
+        _ ends: AsyncStream<WorkerProcessEnd>, _ reporter: RunReporter
+    ) async throws {
+        var left = workers
+        for await end in ends {
+            left -= 1
+            if left == 0, listen == nil {
+                throw CommandFailure(.unavailable, "no worker is left: \(end)")
+            }
+            reporter.note("\(end)")
         }
     }
 }

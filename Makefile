@@ -36,7 +36,7 @@ demo: build ## Make demo.png with a coordinator and two worker processes.
 
 test: deps ## Build and run every test.
 	$(SWIFT) build --build-tests
-	$(SWIFT) test --skip-build --parallel
+	$(SWIFT) test --skip-build
 
 lint: deps ## Check formatting and that generated code is fresh.
 	$(SWIFT) format lint --strict --parallel --recursive $(SOURCES)

@@ -25,6 +25,7 @@ package struct GenerationRequest: Codable, Equatable, Sendable {
     package var stride: Int?
     package var jitter: Bool?
     package var windowCrops: Bool?
+    package var sizeConditioning: SizeConditioning?
     package var interaction: InteractionMode?
     package var compatibility: Compatibility?
     package var rng: InitialNoise
@@ -45,6 +46,7 @@ package struct GenerationRequest: Codable, Equatable, Sendable {
         case stride
         case jitter
         case windowCrops = "window_crops"
+        case sizeConditioning = "size_conditioning"
         case interaction
         case compatibility = "compat"
         case rng

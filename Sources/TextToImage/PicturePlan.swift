@@ -31,6 +31,7 @@ package struct PicturePlan: Sendable {
             stride: request.stride,
             jitter: request.jitter,
             windowCrops: request.windowCrops,
+            sizeConditioning: request.sizeConditioning,
             interaction: request.interaction,
             compatibility: request.compatibility,
             viewsPerTask: Self.viewsPerTask(nativeSide: geometry.nativeSide)

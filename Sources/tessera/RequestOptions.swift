@@ -82,6 +82,16 @@ struct RequestOptions: ParsableArguments {
 
     @Option(
         help: """
+            What views without a place of their own are told about their size: \
+            \(SizeConditioning.allCases.map(\.rawValue).formatted()), as a whole picture of the \
+            native or of the requested size. The latter is what diffusers tells SDXL. (default: \
+            native)
+            """
+    )
+    var sizeConditioning: SizeConditioning?
+
+    @Option(
+        help: """
             CutDiffusion's pixel interaction in stage one: \
             \(InteractionMode.allCases.map(\.rawValue).formatted()).
             """
@@ -139,6 +149,7 @@ extension RequestOptions {
         request.stride = stride
         request.jitter = jitter
         request.windowCrops = windowCrops
+        request.sizeConditioning = sizeConditioning
         request.interaction = interaction
         request.compatibility = compat
         request.initialLatents = initialLatents.map { latents in
@@ -167,6 +178,8 @@ extension PictureSize: ExpressibleByArgument {
 extension InteractionMode: ExpressibleByArgument {}
 
 extension Compatibility: ExpressibleByArgument {}
+
+extension SizeConditioning: ExpressibleByArgument {}
 
 extension InitialNoise: ExpressibleByArgument {}
 

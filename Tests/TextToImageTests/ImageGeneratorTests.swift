@@ -111,6 +111,7 @@ final class ImageGeneratorTests {
         var request = try generator(width: 256, height: 256).picture.request
         request.negativePrompt = ""
         request.windowCrops = false
+        request.sizeConditioning = .picture
         request.compatibility = .cutDiffusion
         let bytes = try JSONEncoder().encode(request)
         #expect(try JSONDecoder().decode(GenerationRequest.self, from: bytes) == request)

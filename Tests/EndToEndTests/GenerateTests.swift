@@ -58,6 +58,29 @@ struct GenerateTests {
         #expect(processes(marked: marker).isEmpty)
     }
 
+    @Test("workers that come by --join, as many as make it in time, change nothing")
+    func joined() async throws {
+        let folder = try TemporaryFolder()
+        let quiet = try await CommandLineTool.run(quickRun(to: folder.file("quiet.png")))
+        try #require(quiet.status == 0, "\(quiet)")
+        let join = folder.file("join.json")
+        let coordinator = try await RunningTool(
+            quickRun(
+                to: folder.file("joined.png"), ["--listen", "tcp://127.0.0.1:*", "--join", join]))
+        try #require(await coordinator.hasShown("waiting for workers"))
+        let arguments = ["worker", "--join", join, "--coordinator-timeout", "10"]
+        let workers = [try await RunningTool(arguments), try await RunningTool(arguments)]
+        let outcome = try await coordinator.outcome()
+        try #require(outcome.status == 0, "\(outcome)")
+        for worker in workers {
+            // The one that comes when all is over finds nobody: 69.
+            #expect([0, 69].contains(try await worker.outcome().status))
+        }
+        #expect(
+            FileManager.default.contentsEqual(
+                atPath: folder.file("quiet.png"), andPath: folder.file("joined.png")))
+    }
+
     @Test("when the last worker is killed and nobody else can come, that is said at once")
     func allWorkersKilled() async throws {
         let folder = try TemporaryFolder()

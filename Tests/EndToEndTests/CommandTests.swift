@@ -116,6 +116,53 @@ struct CommandTests {
         #expect(try folder.contents == ["a", "b"])
     }
 
+    @Test("synthesize --like writes a model of the shape that configuration files say")
+    func synthesizeLike() async throws {
+        let folder = try TemporaryFolder()
+        let shape = folder.file("shape")
+        let preset = try await CommandLineTool.run(["synthesize", "tiny", "--output", shape])
+        #expect(preset.status == 0, "\(preset)")
+        for name in try FileManager.default.subpathsOfDirectory(atPath: shape)
+        where name.hasSuffix(".safetensors") {
+            try FileManager.default.removeItem(atPath: "\(shape)/\(name)")
+        }
+        let outcome = try await CommandLineTool.run([
+            "synthesize", "--like", shape, "--output", folder.file("model"), "--seed", "4",
+            "--element-type", "BF16",
+        ])
+        #expect(outcome.status == 0, "\(outcome)")
+        let report = try await CommandLineTool.run([
+            "doctor", "--json", "--model", folder.file("model"),
+        ])
+        let model = try #require(try object(report.output)["model"] as? [String: Any])
+        #expect((model["fingerprint"] as? String)?.count == 16, "\(report)")
+
+        try Data("{\"sample_size\": -1}".utf8).write(
+            to: URL(fileURLWithPath: "\(shape)/unet/config.json"))
+        let refusal = try await CommandLineTool.run([
+            "synthesize", "--like", shape, "--output", folder.file("other"),
+        ])
+        #expect(refusal.status == 65, "\(refusal)")
+        #expect(refusal.errors.contains("\(shape)/unet/config.json: field"), "\(refusal)")
+        #expect(try folder.contents == ["model", "shape"])
+    }
+
+    @Test(
+        "synthesize wants one shape, and teaches when it gets none, two or an unknown one",
+        arguments: [
+            ([], "--like with a folder"), (["tiny", "--like", "x"], "leave one of them out"),
+            (["tinny"], "sdxl"), (["tiny", "--element-type", "F8"], "BF16"),
+        ]
+    )
+    func synthesizeWithoutShape(arguments: [String], mention: String) async throws {
+        let folder = try TemporaryFolder()
+        let outcome = try await CommandLineTool.run(
+            ["synthesize", "--output", folder.file("model")] + arguments)
+        #expect(outcome.status == 64, "\(outcome)")
+        #expect(outcome.errors.contains(mention), "\(outcome)")
+        #expect(try folder.contents == [])
+    }
+
     @Test(
         "every command has help that teaches",
         arguments: ["generate", "plan", "worker", "doctor", "synthesize"]

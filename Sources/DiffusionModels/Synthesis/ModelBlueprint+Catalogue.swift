@@ -68,7 +68,7 @@ extension ModelBlueprint {
         ModelBlueprint(
             family: .stableDiffusionXL, unet: unet, vae: vae, textEncoders: [first, second],
             tokenizers: ["<|endoftext|>", "!"].map {
-                SyntheticTokenizer(firstMarkID: firstMarkID, padding: $0)
+                .synthetic(SyntheticTokenizer(firstMarkID: firstMarkID, padding: $0))
             },
             scheduler: scheduler, elementType: elementType)
     }
@@ -79,7 +79,9 @@ extension ModelBlueprint {
     ) -> ModelBlueprint {
         ModelBlueprint(
             family: .stableDiffusion, unet: unet, vae: vae, textEncoders: [text],
-            tokenizers: [SyntheticTokenizer(firstMarkID: firstMarkID, padding: "<|endoftext|>")],
+            tokenizers: [
+                .synthetic(SyntheticTokenizer(firstMarkID: firstMarkID, padding: "<|endoftext|>"))
+            ],
             scheduler: scheduler, elementType: elementType)
     }
 

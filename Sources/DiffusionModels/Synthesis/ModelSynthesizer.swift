@@ -4,28 +4,59 @@ internal import Tensors
 /// Writes a model folder with seeded random weights: every file that diffusers and this program
 /// read, and nothing learned. For tests, benchmarks and trying a cluster without a download.
 package struct ModelSynthesizer: Sendable {
-    /// Which configuration.
-    package let preset: ModelPreset
     /// The same seed gives the same bytes on every machine.
     package let seed: UInt64
+    private let blueprint: ModelBlueprint
+    private let components: [ModelBlueprint.Component]
 
-    private struct Component {
-        let folder: String
-        let weightsName: String
-        let configuration: JSONObject
-        let parameters: [ParameterShape]
+    /// Prepares; nothing is written before ``write(to:progress:)``. Without an `elementType` the
+    /// weights have the preset's own.
+    package init(preset: ModelPreset, seed: UInt64 = 0, elementType: FloatType? = nil) {
+        var blueprint = preset.blueprint
+        blueprint.elementType = elementType ?? blueprint.elementType
+        do throws(WeightsError) {
+            try self.init(blueprint: blueprint, seed: seed)
+        } catch {
+            preconditionFailure("the catalogue of presets is wrong: \(error)")
+        }
     }
 
-    /// Prepares; nothing is written before ``write(to:progress:)``.
-    package init(preset: ModelPreset, seed: UInt64 = 0) {
-        self.preset = preset
+    /// Prepares a model of the shape that the configuration files in `folder` describe: those of
+    /// a diffusers pipeline, with or without its weights. The scheduler's file is taken over
+    /// whatever its class. A tokenizer is copied where `vocab.json` and `merges.txt` are there,
+    /// and made up otherwise.
+    ///
+    /// Throws ``WeightsError``: a file is missing or damaged, or says something this program
+    /// cannot do. Nothing is written before ``write(to:progress:)``.
+    package init(
+        like folder: String,
+        seed: UInt64 = 0,
+        elementType: FloatType = .float16
+    ) throws(WeightsError) {
+        try self.init(
+            blueprint: ModelBlueprint(
+                like: Self.withoutTrailingSlash(folder), elementType: elementType),
+            seed: seed)
+    }
+
+    private init(blueprint: ModelBlueprint, seed: UInt64) throws(WeightsError) {
+        self.blueprint = blueprint
         self.seed = seed
+        components = try blueprint.components()
     }
 
     /// Size of all weights together, in bytes.
     package var byteCount: Int {
         let elements = components.flatMap(\.parameters).map(\.shape.count).reduce(0, +)
-        return elements * preset.blueprint.elementType.byteCount
+        return elements * blueprint.elementType.byteCount
+    }
+
+    /// Room on the disk that is enough for the folder, in bytes.
+    private var roomNeeded: Int {
+        let entry = 256  // of a tensor in a weight file's header, generously
+        let tokenizers = blueprint.tokenizers.flatMap(\.files).map(\.bytes.count).reduce(0, +)
+        let headers = components.map(\.parameters.count).reduce(0, +) * entry
+        return byteCount + headers + tokenizers + 1 << 20
     }
 
     /// Parameters of the UNet.
@@ -45,9 +76,9 @@ package struct ModelSynthesizer: Sendable {
         let target = Self.withoutTrailingSlash(path)
         try Self.checkVacant(target)
         let parent = (target as NSString).deletingLastPathComponent
-        try makeFolder(parent.isEmpty ? "." : parent)
         try Self.checkSpace(
-            at: parent.isEmpty ? "." : parent, needed: byteCount + 8 << 20, for: target)
+            at: Self.nearestExisting(parent), needed: roomNeeded, for: target)
+        try makeFolder(parent.isEmpty ? "." : parent)
         let partial = "\(target).\(ProcessInfo.processInfo.processIdentifier).partial"
         do throws(WeightsError) {
             try makeFolder(partial)
@@ -65,40 +96,7 @@ package struct ModelSynthesizer: Sendable {
 
     // MARK: - Contents
 
-    private var components: [Component] {
-        let blueprint = preset.blueprint
-        do throws(WeightsError) {
-            let unet = try UNetConfiguration(fields: Self.fields("unet", blueprint.unet))
-            let vae = try VAEConfiguration(fields: Self.fields("vae", blueprint.vae))
-            var components = [
-                Component(
-                    folder: "unet", weightsName: "diffusion_pytorch_model.safetensors",
-                    configuration: blueprint.unet, parameters: unet.parameters),
-                Component(
-                    folder: "vae", weightsName: "diffusion_pytorch_model.safetensors",
-                    configuration: blueprint.vae,
-                    parameters: vae.encoderParameters + vae.decoderParameters),
-            ]
-            for (index, json) in blueprint.textEncoders.enumerated() {
-                let folder = "text_encoder" + (index == 0 ? "" : "_\(index + 1)")
-                let text = try CLIPTextConfiguration(fields: Self.fields(folder, json))
-                components.append(
-                    Component(
-                        folder: folder, weightsName: "model.safetensors", configuration: json,
-                        parameters: text.parameters))
-            }
-            return components
-        } catch {
-            preconditionFailure("the catalogue of presets is wrong: \(error)")
-        }
-    }
-
-    private static func fields(_ name: String, _ object: JSONObject) -> ConfigurationFields {
-        ConfigurationFields(path: "\(name)/config.json", object: object)
-    }
-
     private func writeConfigurations(in folder: String) throws(WeightsError) {
-        let blueprint = preset.blueprint
         func write(_ object: JSONObject, _ name: String) throws(WeightsError) {
             try AtomicFile.write(
                 Array(JSONValue.object(object).indentedText.utf8), to: "\(folder)/\(name)")
@@ -110,11 +108,12 @@ package struct ModelSynthesizer: Sendable {
             try makeFolder("\(folder)/\(component.folder)")
             try write(component.configuration, "\(component.folder)/config.json")
         }
-        for (index, tokenizer) in blueprint.tokenizers.enumerated() {
-            let name = "tokenizer" + (index == 0 ? "" : "_\(index + 1)")
-            try makeFolder("\(folder)/\(name)")
+        for (tokenizer, suffix) in zip(
+            blueprint.tokenizers, blueprint.family.textEncoderSuffixes)
+        {
+            try makeFolder("\(folder)/tokenizer\(suffix)")
             for file in tokenizer.files {
-                try AtomicFile.write(Array(file.text.utf8), to: "\(folder)/\(name)/\(file.name)")
+                try AtomicFile.write(file.bytes, to: "\(folder)/tokenizer\(suffix)/\(file.name)")
             }
         }
     }
@@ -123,7 +122,7 @@ package struct ModelSynthesizer: Sendable {
         in folder: String,
         progress: (Double) -> Void
     ) throws(WeightsError) {
-        let type = preset.blueprint.elementType
+        let type = blueprint.elementType
         let total = Double(byteCount)
         var written = 0
         for component in components {
@@ -162,6 +161,15 @@ package struct ModelSynthesizer: Sendable {
         }
     }
 
+    /// The folder itself, or the nearest one above it that is there already.
+    private static func nearestExisting(_ folder: String) -> String {
+        var folder = folder
+        while !folder.isEmpty, folder != "/", !fileExists(folder) {
+            folder = (folder as NSString).deletingLastPathComponent
+        }
+        return folder.isEmpty ? "." : folder
+    }
+
     /// Throws unless the disk that holds `folder` has `needed` bytes left for `path`.
     static func checkSpace(
         at folder: String, needed: Int, for path: String
@@ -170,8 +178,11 @@ package struct ModelSynthesizer: Sendable {
         guard unsafe statvfs(folder, &status) == 0 else {
             throw .unwritable(path: path, reason: systemReason())
         }
-        let available = Int(status.f_bavail) * Int(status.f_frsize)
-        guard available >= needed else {
+        // Some network file systems claim more than a number holds.
+        let (product, overflows) = UInt64(status.f_bavail)
+            .multipliedReportingOverflow(by: UInt64(status.f_frsize))
+        let available = overflows ? UInt64.max : product
+        guard available >= UInt64(needed) else {
             throw .unwritable(
                 path: path,
                 reason: "it needs \(needed >> 20) MiB and the disk has \(available >> 20) MiB "

@@ -12,6 +12,8 @@ struct SyntheticTokenizer: Sendable {
     let firstMarkID: Int?
     /// `<|endoftext|>` for the first encoder, `!` for SDXL's second.
     let padding: String
+    /// Tokens per prompt, the two marks included.
+    var length = 77
 
     /// Tokens in vocabulary order, without the marks.
     static var tokens: [String] {
@@ -40,7 +42,8 @@ struct SyntheticTokenizer: Sendable {
             "unk_token": "<|endoftext|>", "pad_token": .string(padding),
         ]
         var configuration: JSONObject = [
-            "tokenizer_class": "CLIPTokenizer", "model_max_length": 77, "do_lower_case": true,
+            "tokenizer_class": "CLIPTokenizer", "model_max_length": .integer(length),
+            "do_lower_case": true,
         ]
         for key in specials.keys {
             precondition(configuration.insert(specials[key] ?? nil, for: key), "keys differ")

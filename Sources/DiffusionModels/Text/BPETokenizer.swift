@@ -26,6 +26,17 @@ package struct BPETokenizer: Sendable {
     /// The highest token id there is; the text encoder's table must reach it.
     package var maximumID: Int { vocabulary.maximumID }
 
+    /// Throws ``WeightsError/malformed(path:reason:)`` unless every id is a row of the text
+    /// encoder's table; `folder` is the tokenizer's, for the error's path.
+    func checkFits(rows: Int, folder: String) throws(WeightsError) {
+        guard maximumID < rows else {
+            throw .malformed(
+                path: "\(folder)/vocab.json",
+                reason: "it has the id \(maximumID), and the text encoder's table has \(rows) "
+                    + "rows")
+        }
+    }
+
     /// The ids of a prompt, padded or cut to `length` ≥ 2. Any text is a prompt.
     package func tokenize(_ text: String, length: Int) -> TokenizedPrompt {
         precondition(length >= 2, "a prompt has at least its beginning and its end")

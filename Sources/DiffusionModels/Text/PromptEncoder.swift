@@ -40,13 +40,8 @@ package struct PromptEncoder: Sendable {
         var tokenizers: [BPETokenizer] = []
         for files in model.textEncoders {
             let tokenizer = try BPETokenizer(folder: files.tokenizerFolder)
-            let rows = files.configuration.vocabularySize
-            guard tokenizer.maximumID < rows else {
-                throw .malformed(
-                    path: "\(files.tokenizerFolder)/vocab.json",
-                    reason: "it has the id \(tokenizer.maximumID), and the text encoder's table "
-                        + "has \(rows) rows")
-            }
+            try tokenizer.checkFits(
+                rows: files.configuration.vocabularySize, folder: files.tokenizerFolder)
             tokenizers.append(tokenizer)
             encoders.append(
                 try CLIPTextEncoder(

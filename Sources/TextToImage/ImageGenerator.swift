@@ -43,6 +43,7 @@ package struct ImageGenerator: Sendable {
     ) async throws -> Latent {
         let plan = picture.plan
         var done = (0..<state.nextStep).reduce(0) { $0 + plan.stage(at: $1).viewCount }
+        try await onProgress(.views(done: done, of: plan.forwardCount))
         return try await loop.run(
             from: state,
             with: executor,
@@ -69,6 +70,7 @@ package struct ImageGenerator: Sendable {
         let grid = picture.tiles
         var blender = TileBlender(
             grid: grid, height: picture.request.height, width: picture.request.width)
+        try await onProgress(.tile(done: 0, of: grid.rows * grid.columns))
         let rowsAtOnce = max(1, (Self.tilesInFlight + grid.columns - 1) / grid.columns)
         var row = 0
         while row < grid.rows {

@@ -1,7 +1,7 @@
-"""Compare the methods on one prompt: python compare.py TESSERA OUT [--seeds 16] [--size 4x]
+"""Compare the methods on one prompt: python compare.py TESSERA OUT [--seeds 16] [--size 4x] [--show 0]
 
 Makes the same seeds with every method, with the built program TESSERA, counts horizons and suns (count.py) and writes
-OUT/comparison.png, a strip of the first seed, and OUT/comparison.md, the table. Pictures that OUT has already are kept.
+OUT/comparison.png, a strip of the seed to show, and OUT/comparison.md, the table. Pictures that OUT has already are kept.
 """
 import argparse
 import os
@@ -41,6 +41,7 @@ def main():
     parser.add_argument("out")
     parser.add_argument("--seeds", type=int, default=16)
     parser.add_argument("--size", default="4x")
+    parser.add_argument("--show", type=int, default=0)
     options = parser.parse_args()
     os.makedirs(options.out, exist_ok=True)
     counter = count.load_counter()
@@ -49,7 +50,7 @@ def main():
     for number, (name, flags) in enumerate(METHODS.items()):
         pictures = [png.load(make(options.tessera, options.out, number, flags, seed, options.size)) for seed in range(options.seeds)]
         lines.append(row(name, [count.count(picture, counter) for picture in pictures]))
-        strip.append(pictures[0])
+        strip.append(pictures[options.show])
     gap = np.full((strip[0].shape[0], 8, 3), 255, np.uint8)
     columns = [part for picture in strip for part in (picture, gap)][:-1]
     png.save(os.path.join(options.out, "comparison.png"), np.concatenate(columns, 1))

@@ -113,7 +113,7 @@ let package = Package(
         library("ClusterLaunch", [logging, subprocess, systemPackage]),
         library(
             "DefaultModel",
-            exclude: ["README.md", "Recipe"],
+            exclude: ["README.md", "Recipe", "Pictures"],
             resources: [.copy("Model")]
         ),
         library(

@@ -29,10 +29,12 @@ def main(folder):
     side, size = sampler.side, sampler.native
     check_tokens(pipe, sampler)
     context, pooled = sampler.prompt(PROMPT)
-    states, empty_states, pooled_states, _ = pipe.encode_prompt(PROMPT, device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=True)
+    states, empty_states, pooled_states, _ = pipe.encode_prompt(
+        PROMPT, device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=True)
     print("text", difference(states, context), "pooled", difference(pooled_states, pooled), "empty prompt", empty_states.abs().max().item())
     start = torch.randn(1, 4, side, side, generator=torch.Generator().manual_seed(0))
-    theirs = pipe(PROMPT, num_inference_steps=STEPS, guidance_scale=GUIDANCE, height=size, width=size, latents=start.clone(), output_type="latent").images
+    theirs = pipe(PROMPT, num_inference_steps=STEPS, guidance_scale=GUIDANCE, height=size, width=size,
+                  latents=start.clone(), output_type="latent").images
     ours = start
     for step in range(STEPS):
         ours = sampler.advance(ours, sampler.velocity(ours, step, (context, pooled), sampler.place()), step)

@@ -28,7 +28,8 @@ class Counter(nn.Module):
 
     def __init__(self, width=12):
         super().__init__()
-        step = lambda inputs, outputs, stride=1: nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1), nn.GroupNorm(4, outputs), nn.SiLU())
+        step = lambda inputs, outputs, stride=1: nn.Sequential(
+            nn.Conv2d(inputs, outputs, 3, stride, 1), nn.GroupNorm(4, outputs), nn.SiLU())
         self.fine = step(3, width)
         self.halved = nn.Sequential(step(width, 2 * width, 2), step(2 * width, 2 * width))
         self.quartered = nn.Sequential(step(2 * width, 3 * width, 2), step(3 * width, 3 * width), step(3 * width, 3 * width))
@@ -99,8 +100,9 @@ def count(picture, counter):
 
 def summary(counts):
     lines, suns = np.array([c["horizons"] for c in counts]), np.array([c["suns"] for c in counts])
-    return dict(pictures=len(counts), mean_horizons=round(float(lines.mean()), 3), share_with_many_horizons=round(float((lines > MANY_HORIZONS).mean()), 3),
-                mean_suns=round(float(suns.mean()), 3), share_with_one_sun=round(float((suns == 1).mean()), 3))
+    mean = lambda values: round(float(values.mean()), 3)
+    return dict(pictures=len(counts), mean_horizons=mean(lines), share_with_many_horizons=mean(lines > MANY_HORIZONS),
+                mean_suns=mean(suns), share_with_one_sun=mean(suns == 1))
 
 
 def main(paths):

@@ -73,7 +73,7 @@ def reconstruction(vae, pictures):
     """-> decibels (PSNR) of encoding and decoding renders"""
     x = to_tensor(pictures)
     error = torch.cat([(vae.decode(vae.encode(part)[0]).clamp(-1, 1) - part) for part in x.split(BATCH)])
-    return round(-10 * float(np.log10((error / 2).square().mean())), 2)
+    return round(-10 * (error / 2).square().mean().log10().item(), 2)
 
 
 def main():
@@ -100,10 +100,11 @@ def main():
     right = lambda found: round(float((np.array([c["suns"] for c in found]) == wanted).mean()), 3)
     print(json.dumps(dict(
         count=options.count, steps=options.steps, guidance=options.guidance, frechet=round(frechet(reference, own), 3),
-        frechet_floor=round(frechet(reference, floor), 3), autoencoder_psnr=reconstruction(sampler.vae, renders[:64]), generated=dict(count.summary(counts), share_with_the_right_suns=right(counts)),
+        frechet_floor=round(frechet(reference, floor), 3), autoencoder_psnr=reconstruction(sampler.vae, renders[:64]),
+        generated=dict(count.summary(counts), share_with_the_right_suns=right(counts)),
         renders=dict(count.summary(real), share_with_the_right_suns=right(real))), indent=2))
     if options.sheet:
-        png.save(options.sheet, png.sheet(pictures[:32], 8))
+        png.save(options.sheet, png.sheet(pictures[:24], 8))
 
 
 if __name__ == "__main__":

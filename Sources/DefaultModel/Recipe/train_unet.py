@@ -136,7 +136,8 @@ def train(rank, processes, options):
         recent.append(loss.item())
         if run.step % 100 == 0:
             speed = (run.seen - seen_before) / deadline.passed()
-            print("step %d  seen %d  %.0f s  loss %.4f  (%.0f samples/s)" % (run.step, run.seen, deadline.passed(), sum(recent) / len(recent), speed), flush=True)
+            print("step %d  seen %d  %.0f s  loss %.4f  (%.0f samples/s)" % (
+                run.step, run.seen, deadline.passed(), sum(recent) / len(recent), speed), flush=True)
             recent = []
         if time.time() - saved > SAVE_EVERY or progress >= 1:
             saved = time.time()

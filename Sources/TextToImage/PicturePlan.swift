@@ -7,6 +7,8 @@ package import Tensors
 package struct PicturePlan: Sendable {
     package let request: GenerationRequest
     package let plan: DenoisingPlan
+    /// The plan's, which takes a walk over every view of every step: taken once.
+    package let fingerprint: Fingerprint
     package let scheduler: any Scheduler
     /// How the finished latent is decoded.
     package let tiles: TileGrid
@@ -40,6 +42,7 @@ package struct PicturePlan: Sendable {
         self.scheduler = scheduler
         plan = try method.plan(for: planRequest)
         try plan.validate()
+        fingerprint = plan.fingerprint
         tiles = TileGrid(
             latent: plan.latent, tile: geometry.nativeSide, scaleFactor: geometry.scaleFactor)
     }

@@ -1,10 +1,10 @@
-internal import ClusterCore
+package import ClusterCore
 
-/// Judges endpoints before a socket sees them.
-enum Endpoint {
+/// Judges endpoints before a socket sees them, and before anyone loads a model for them.
+package enum Endpoint {
     /// Throws unless the endpoint is `tcp://host:port` (port `*` or 0 is a free one where
     /// binding), or `ipc://path`; and when it leaves this machine without `insecure`.
-    static func check(
+    package static func check(
         _ endpoint: String,
         insecure: Bool,
         isBinding: Bool

@@ -8,6 +8,7 @@ import Foundation
 import Logging
 import Tensors
 import TextToImage
+import ZeroMQTransport
 
 /// Who computes a picture.
 struct ClusterOptions: ParsableArguments {
@@ -59,6 +60,11 @@ struct ClusterOptions: ParsableArguments {
 
     /// Whether anything but this process computes.
     var isRemote: Bool { workers > 0 || listen != nil }
+
+    /// Refuses an address that cannot be listened at, before anything is computed.
+    func checkAddress() throws(TransportError) {
+        if let listen { try Endpoint.check(listen, insecure: insecure, isBinding: true) }
+    }
 
     private var limits: Limits {
         var limits = Limits.standard

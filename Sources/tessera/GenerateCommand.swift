@@ -70,6 +70,7 @@ struct GenerateCommand: AsyncParsableCommand {
     /// Everything that can be wrong is found before anything is computed.
     private func generate() async throws {
         let reporter = RunReporter(json: json)
+        try cluster.checkAddress()
         try PNGStream.checkWritable(output)
         if let saveLatents { try PNGStream.checkWritable(saveLatents) }
         let model = try options.model.open()
@@ -87,7 +88,7 @@ struct GenerateCommand: AsyncParsableCommand {
 
         let generator = ImageGenerator(picture: picture, conditioning: encoded.conditioning)
         let provenance = Provenance(
-            request: request, plan: picture.plan.fingerprint, weights: weights,
+            request: request, plan: picture.fingerprint, weights: weights,
             computeClass: "\(backend.computeClass)")
         let run = PictureRun(
             generator: generator, provenance: provenance, output: output, saveLatents: saveLatents,

@@ -25,7 +25,7 @@ final class RunReporter: Sendable {
         emit(
             "plan",
             [
-                "fingerprint": .string(plan.fingerprint.description),
+                "fingerprint": .string(picture.fingerprint.description),
                 "width": .int(picture.request.width), "height": .int(picture.request.height),
                 "steps": .int(plan.stepCount), "views": .int(plan.forwardCount),
             ])

@@ -9,6 +9,7 @@ import Logging
 import ServiceLifecycle
 import TextToImage
 import UnixSignals
+import ZeroMQTransport
 
 /// Computes what a coordinator asks.
 struct WorkerCommand: AsyncParsableCommand {
@@ -67,6 +68,8 @@ struct WorkerCommand: AsyncParsableCommand {
     func run() async throws {
         Lifeline.endWithLauncher()
         let place = try place()
+        let insecure = insecure || place.insecure
+        try Endpoint.check(place.endpoint, insecure: insecure, isBinding: false)
         let folder = try model.open()
         let backend = try compute.backend()
         let identity = ModelIdentity(
@@ -76,7 +79,7 @@ struct WorkerCommand: AsyncParsableCommand {
         limits.orphanTimeout = .seconds(coordinatorTimeout)
         let worker = try Worker(
             connect: place.endpoint,
-            insecure: insecure || place.insecure,
+            insecure: insecure,
             name: name ?? "\(ProcessInfo.processInfo.hostName)/\(getpid())",
             identity: identity,
             model: host,

@@ -96,6 +96,19 @@ struct BadInputTests {
         #expect(outcome.errors.contains("tcp://127.0.0.1:9"))
     }
 
+    @Test(
+        "an address is judged before a model is loaded for it",
+        arguments: [
+            ["worker", "--connect", "tcp://10.0.0.1:5570"],
+            ["generate", "--prompt", "x", "--output", "a.png", "--listen", "tcp://10.0.0.1:5570"],
+        ]
+    )
+    func addressFirst(arguments: [String]) async throws {
+        let outcome = try await CommandLineTool.run(arguments + ["--model", "/no/such/model"])
+        #expect(outcome.status == 64, "\(outcome)")
+        #expect(outcome.errors.contains("--insecure"), "\(outcome)")
+    }
+
     @Test("a worker with other weights is rejected with the reason on both sides")
     func otherWeights() async throws {
         let folder = try TemporaryFolder()

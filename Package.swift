@@ -135,12 +135,13 @@ let package = Package(
         tests("SamplingTests", ["Sampling", "Tensors"], exclude: ["Goldens"]),
         tests("DenoisingTests", ["Denoising", "Sampling", "Tensors"]),
         tests("ClusterCoreTests", ["ClusterCore", deque, ordered]),
-        tests("ComputeBackendsTests", ["ComputeBackends", "Tensors"]),
+        .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
+        tests("ComputeBackendsTests", ["ComputeBackends", "Tensors", "CAllocationCounter"]),
         tests(
             "DiffusionModelsTests",
             [
                 "DiffusionModels", "DefaultModel", "ComputeBackends", "Denoising", "Sampling",
-                "Tensors",
+                "Tensors", "CAllocationCounter",
             ]
         ),
         tests("ImageOutputTests", ["ImageOutput", "Denoising"]),

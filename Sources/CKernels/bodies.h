@@ -103,14 +103,15 @@ static void add(size_t count, const float *a, const float *b, float *y) {
     for (size_t i = 0; i < count; i++) y[i] = a[i] + b[i];
 }
 
-static void geglu(size_t channels, const float *x, float *y) {
-    const float *gate = x + channels;
-    for (size_t c = 0; c < channels; c++) y[c] = x[c] * tsr_gelu(gate[c]);
+static void gate(size_t count, const float *values, const float *gates, float *y) {
+    for (size_t i = 0; i < count; i++) y[i] = values[i] * tsr_gelu(gates[i]);
 }
 
-static float softmax_row(size_t columns, size_t visible, float *row) {
+// Sixteen lanes again, for the sum: see the head of the file.
+static float softmax_block(
+    size_t columns, size_t visible, float *row, float *maximum, float *sum) {
     float lanes[TSR_LANES];
-    for (int l = 0; l < TSR_LANES; l++) lanes[l] = row[0];
+    for (int l = 0; l < TSR_LANES; l++) lanes[l] = *maximum;
     size_t whole = visible - visible % TSR_LANES;
     for (size_t c = 0; c < whole; c += TSR_LANES) {
         for (int l = 0; l < TSR_LANES; l++) {
@@ -118,21 +119,34 @@ static float softmax_row(size_t columns, size_t visible, float *row) {
         }
     }
     for (size_t c = whole; c < visible; c++) lanes[0] = row[c] > lanes[0] ? row[c] : lanes[0];
-    float maximum = lanes[0];
-    for (int l = 1; l < TSR_LANES; l++) maximum = lanes[l] > maximum ? lanes[l] : maximum;
+    float highest = lanes[0];
+    for (int l = 1; l < TSR_LANES; l++) highest = lanes[l] > highest ? lanes[l] : highest;
 
-    for (size_t c = 0; c < visible; c++) row[c] = tsr_expf(row[c] - maximum);
     for (int l = 0; l < TSR_LANES; l++) lanes[l] = 0;
     for (size_t c = 0; c < whole; c += TSR_LANES) {
-        for (int l = 0; l < TSR_LANES; l++) lanes[l] += row[c + l];
+        for (int l = 0; l < TSR_LANES; l++) {
+            float value = tsr_expf(row[c + l] - highest);
+            row[c + l] = value;
+            lanes[l] += value;
+        }
     }
-    for (size_t c = whole; c < visible; c++) lanes[c - whole] += row[c];
+    for (size_t c = whole; c < visible; c++) {
+        row[c] = tsr_expf(row[c] - highest);
+        lanes[c - whole] += row[c];
+    }
     memset(row + visible, 0, (columns - visible) * sizeof(float));
-    return 1.0f / tsr_sum_lanes(lanes);
+    float factor = tsr_expf(*maximum - highest);
+    *sum = *sum * factor + tsr_sum_lanes(lanes);
+    *maximum = highest;
+    return factor;
 }
 
-static void scale_row(size_t count, float factor, float *row) {
-    for (size_t i = 0; i < count; i++) row[i] *= factor;
+static void scale_row(size_t count, float factor, const float *x, float *y) {
+    for (size_t i = 0; i < count; i++) y[i] = x[i] * factor;
+}
+
+static void scale_add_row(size_t count, float factor, const float *x, float *y) {
+    for (size_t i = 0; i < count; i++) y[i] = y[i] * factor + x[i];
 }
 
 // Squares are summed in double: a channel's mean may be large beside its deviation.
@@ -239,18 +253,41 @@ static void widen_bfloat16(size_t count, const void *x, float *y) {
     }
 }
 
+static void widen(tsr_element_type type, size_t count, const void *x, float *y) {
+    switch (type) {
+    case TSR_FLOAT32:
+        memcpy(y, x, count * sizeof(float));
+        break;
+    case TSR_FLOAT16:
+        widen_float16(count, x, y);
+        break;
+    case TSR_BFLOAT16:
+        widen_bfloat16(count, x, y);
+        break;
+    }
+}
+
+#include "product_bodies.h"
+
 const tsr_kernels TSR_PASTE(tsr_kernels_, TSR_ISA) = {
+    .strip = TSR_STRIP,
+    .panel_width = TSR_PANEL_WIDTH,
+    .multiply_strip = multiply_strip,
+    .pack_panel = pack_panel,
+    .winograd_input = winograd_input,
+    .winograd_output = winograd_output,
+    .winograd_filter = winograd_filter,
     .fill_rows = fill_rows,
     .activate_rows = activate_rows,
     .activate = activate,
     .add = add,
-    .geglu = geglu,
-    .softmax_row = softmax_row,
+    .gate = gate,
+    .softmax_block = softmax_block,
     .scale_row = scale_row,
+    .scale_add_row = scale_add_row,
     .channel_moments = channel_moments,
     .scale_shift = scale_shift,
     .layer_norm_row = layer_norm_row,
     .to_bytes = to_bytes,
-    .widen_float16 = widen_float16,
-    .widen_bfloat16 = widen_bfloat16,
+    .widen = widen,
 };

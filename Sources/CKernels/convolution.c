@@ -1,5 +1,7 @@
-// Convolutions: every tile copies its input patches side by side (im2col) and multiplies. A 1x1
-// convolution with stride 1 reads its input in place.
+// Convolutions. Most go through Winograd's transforms (winograd.c); in the others every tile copies
+// its input patches side by side (im2col) and multiplies by OpenBLAS. A 1x1 convolution with stride
+// 1 reads its input in place.
+#include "convolution.h"
 #include "gemm_tiles.h"
 
 #include <string.h>
@@ -8,7 +10,7 @@ typedef struct {
     const tsr_kernels *kernels;
     const tsr_convolution_shape *shape;
     tsr_gemm_tiles tiles;
-    size_t depth;      // kernel_height * kernel_width * inputs
+    size_t depth;      // filter height * width * inputs
     size_t positions;  // out_height * out_width
     bool in_place;
     const float *x, *weight, *bias, *item_bias, *residual;
@@ -17,7 +19,7 @@ typedef struct {
 } convolution_job;
 
 static bool reads_in_place(const tsr_convolution_shape *shape) {
-    return shape->kernel_height == 1 && shape->kernel_width == 1 && shape->stride == 1
+    return shape->filter.height == 1 && shape->filter.width == 1 && shape->filter.stride == 1
         && shape->pad_top == 0 && shape->pad_left == 0 && shape->out_height == shape->height
         && shape->out_width == shape->width;
 }
@@ -25,9 +27,9 @@ static bool reads_in_place(const tsr_convolution_shape *shape) {
 // Rows of a tile are bounded so that its patches stay in a few megabytes however deep they are.
 static tsr_gemm_tiles plan(const tsr_convolution_shape *shape) {
     enum { PATCH_FLOATS = 1 << 20, FEWEST_ROWS = 64 };
-    size_t depth = shape->kernel_height * shape->kernel_width * shape->inputs;
+    size_t depth = shape->filter.height * shape->filter.width * shape->filter.inputs;
     size_t positions = shape->out_height * shape->out_width;
-    tsr_gemm_tiles tiles = tsr_plan_tiles(positions, shape->outputs, depth);
+    tsr_gemm_tiles tiles = tsr_plan_tiles(positions, shape->filter.outputs, depth);
     size_t most = PATCH_FLOATS / depth > FEWEST_ROWS ? PATCH_FLOATS / depth : FEWEST_ROWS;
     if (!reads_in_place(shape) && tiles.row_size > most) {
         tiles.row_size = most;
@@ -36,31 +38,31 @@ static tsr_gemm_tiles plan(const tsr_convolution_shape *shape) {
     return tiles;
 }
 
-// The patch of one output position: (kernel_height, kernel_width, inputs), zeros outside the image.
+// The patch of one output position: (filter height, width, inputs), zeros outside the image.
 static void copy_patch(
     const tsr_convolution_shape *shape, const float *image, size_t position, float *patch) {
-    ptrdiff_t top = (ptrdiff_t)(position / shape->out_width * shape->stride)
+    ptrdiff_t top = (ptrdiff_t)(position / shape->out_width * shape->filter.stride)
         - (ptrdiff_t)shape->pad_top;
-    ptrdiff_t left = (ptrdiff_t)(position % shape->out_width * shape->stride)
+    ptrdiff_t left = (ptrdiff_t)(position % shape->out_width * shape->filter.stride)
         - (ptrdiff_t)shape->pad_left;
     ptrdiff_t height = (ptrdiff_t)shape->height, width = (ptrdiff_t)shape->width;
-    ptrdiff_t columns = (ptrdiff_t)shape->kernel_width;
-    size_t line = shape->kernel_width * shape->inputs;
+    ptrdiff_t columns = (ptrdiff_t)shape->filter.width;
+    size_t line = shape->filter.width * shape->filter.inputs;
     bool inside = left >= 0 && left + columns <= width;
-    for (ptrdiff_t y = top; y < top + (ptrdiff_t)shape->kernel_height; y++, patch += line) {
+    for (ptrdiff_t y = top; y < top + (ptrdiff_t)shape->filter.height; y++, patch += line) {
         if (y < 0 || y >= height) {
             memset(patch, 0, line * sizeof(float));
         } else if (inside) {
-            memcpy(patch, image + (size_t)(y * width + left) * shape->inputs, line * sizeof(float));
+            memcpy(patch, image + (size_t)(y * width + left) * shape->filter.inputs, line * sizeof(float));
         } else {
             for (ptrdiff_t k = 0; k < columns; k++) {
-                float *pixel = patch + (size_t)k * shape->inputs;
+                float *pixel = patch + (size_t)k * shape->filter.inputs;
                 ptrdiff_t x = left + k;
                 if (x < 0 || x >= width) {
-                    memset(pixel, 0, shape->inputs * sizeof(float));
+                    memset(pixel, 0, shape->filter.inputs * sizeof(float));
                 } else {
-                    const float *source = image + (size_t)(y * width + x) * shape->inputs;
-                    memcpy(pixel, source, shape->inputs * sizeof(float));
+                    const float *source = image + (size_t)(y * width + x) * shape->filter.inputs;
+                    memcpy(pixel, source, shape->filter.inputs * sizeof(float));
                 }
             }
         }
@@ -70,11 +72,11 @@ static void copy_patch(
 static void convolution_tile(void *context, size_t index, int thread) {
     const convolution_job *job = context;
     const tsr_convolution_shape *shape = job->shape;
-    tsr_gemm_tile tile = tsr_tile_at(&job->tiles, job->positions, shape->outputs, index);
-    const float *image = job->x + tile.item * shape->height * shape->width * shape->inputs;
+    tsr_gemm_tile tile = tsr_tile_at(&job->tiles, job->positions, shape->filter.outputs, index);
+    const float *image = job->x + tile.item * shape->height * shape->width * shape->filter.inputs;
     const float *patches;
     if (job->in_place) {
-        patches = image + tile.row * shape->inputs;
+        patches = image + tile.row * shape->filter.inputs;
     } else {
         float *copy = job->workspace + (size_t)thread * job->tiles.row_size * job->depth;
         for (size_t r = 0; r < tile.rows; r++) {
@@ -82,31 +84,31 @@ static void convolution_tile(void *context, size_t index, int thread) {
         }
         patches = copy;
     }
-    size_t start = (tile.item * job->positions + tile.row) * shape->outputs + tile.column;
+    size_t start = (tile.item * job->positions + tile.row) * shape->filter.outputs + tile.column;
     const float *item_bias = job->item_bias
-        ? job->item_bias + tile.item * shape->outputs + tile.column : NULL;
+        ? job->item_bias + tile.item * shape->filter.outputs + tile.column : NULL;
     job->kernels->fill_rows(
-        tile.rows, tile.columns, shape->outputs, job->bias ? job->bias + tile.column : NULL,
+        tile.rows, tile.columns, shape->filter.outputs, job->bias ? job->bias + tile.column : NULL,
         item_bias, job->residual ? job->residual + start : NULL, job->y + start);
     tsr_accumulate(
         tile.rows, tile.columns, job->depth, patches, job->weight + tile.column * job->depth,
-        shape->outputs, job->y + start);
+        shape->filter.outputs, job->y + start);
 }
 
-size_t tsr_convolution_workspace(const tsr_engine *engine, const tsr_convolution_shape *shape) {
+static size_t patches_workspace(const tsr_engine *engine, const tsr_convolution_shape *shape) {
     if (reads_in_place(shape)) return 0;
-    size_t depth = shape->kernel_height * shape->kernel_width * shape->inputs;
+    size_t depth = shape->filter.height * shape->filter.width * shape->filter.inputs;
     return (size_t)tsr_engine_threads(engine) * plan(shape).row_size * depth;
 }
 
-void tsr_convolution(
+static void convolve_patches(
     tsr_engine *engine, const tsr_convolution_shape *shape, const float *x, const float *weight,
     const float *bias, const float *item_bias, const float *residual, float *workspace, float *y) {
     convolution_job job = {
         .kernels = tsr_engine_kernels(engine),
         .shape = shape,
         .tiles = plan(shape),
-        .depth = shape->kernel_height * shape->kernel_width * shape->inputs,
+        .depth = shape->filter.height * shape->filter.width * shape->filter.inputs,
         .positions = shape->out_height * shape->out_width,
         .in_place = reads_in_place(shape),
         .x = x,
@@ -119,4 +121,72 @@ void tsr_convolution(
     };
     size_t tiles = shape->items * job.tiles.row_tiles * job.tiles.column_tiles;
     tsr_parallel_for(engine, tiles, convolution_tile, &job);
+}
+
+// ---- Preparation -------------------------------------------------------------------------------
+
+typedef struct {
+    const tsr_filter_shape *filter;
+    const tsr_weights *weights;
+    const tsr_kernels *kernels;
+    float *prepared;
+} reorder_job;
+
+// (inputs, height, width) of one output becomes (height, width, inputs).
+static void reorder_tile(void *context, size_t output, int thread) {
+    (void)thread;
+    const reorder_job *job = context;
+    size_t inputs = job->filter->inputs, taps = job->filter->height * job->filter->width;
+    size_t size = job->weights->type == TSR_FLOAT32 ? 4 : 2;
+    float *y = job->prepared + output * inputs * taps;
+    for (size_t i = 0; i < inputs; i++) {
+        const char *stored = (const char *)job->weights->stored
+            + (output * inputs + i) * taps * size;
+        for (size_t t = 0; t < taps; t++) {
+            job->kernels->widen(job->weights->type, 1, stored + t * size, y + t * inputs + i);
+        }
+    }
+}
+
+// ---- Entry points ------------------------------------------------------------------------------
+
+bool tsr_convolution_reads_stored(const tsr_filter_shape *filter) {
+    return tsr_winograd_suits(filter);
+}
+
+size_t tsr_convolution_prepared(const tsr_engine *engine, const tsr_filter_shape *filter) {
+    if (tsr_winograd_suits(filter)) return tsr_winograd_prepared(engine, filter);
+    return filter->outputs * filter->height * filter->width * filter->inputs;
+}
+
+void tsr_convolution_prepare(
+    tsr_engine *engine, const tsr_filter_shape *filter, const tsr_weights *weights,
+    float *prepared) {
+    if (tsr_winograd_suits(filter)) {
+        tsr_winograd_prepare(engine, filter, weights, prepared);
+    } else {
+        reorder_job job = {filter, weights, tsr_engine_kernels(engine), prepared};
+        tsr_parallel_for(engine, filter->outputs, reorder_tile, &job);
+    }
+}
+
+size_t tsr_convolution_workspace(
+    const tsr_engine *engine, const tsr_convolution_shape *shape, bool prepared) {
+    if (tsr_winograd_suits(&shape->filter)) {
+        return tsr_winograd_workspace(engine, shape, prepared);
+    }
+    return patches_workspace(engine, shape);
+}
+
+void tsr_convolution(
+    tsr_engine *engine, const tsr_convolution_shape *shape, const float *x,
+    const tsr_weights *weights, const float *bias, const float *item_bias, const float *residual,
+    float *workspace, float *y) {
+    if (tsr_winograd_suits(&shape->filter)) {
+        tsr_winograd_operands operands = {x, weights, bias, item_bias, residual, y};
+        tsr_winograd(engine, shape, &operands, workspace);
+    } else {
+        convolve_patches(
+            engine, shape, x, weights->prepared, bias, item_bias, residual, workspace, y);
+    }
 }

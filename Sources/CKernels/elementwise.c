@@ -61,7 +61,8 @@ static void geglu_tile(void *context, size_t index, int thread) {
     const element_job *job = context;
     size_t end = tsr_min((index + 1) * job->block, job->count);
     for (size_t row = index * job->block; row < end; row++) {
-        job->kernels->geglu(job->left, job->a + row * 2 * job->left, job->y + row * job->left);
+        const float *values = job->a + row * 2 * job->left;
+        job->kernels->gate(job->left, values, values + job->left, job->y + row * job->left);
     }
 }
 
@@ -157,10 +158,6 @@ void tsr_transpose(
     tsr_parallel_for(engine, items, transpose_tile, &job);
 }
 
-void tsr_widen_float16(tsr_isa isa, size_t count, const void *x, float *y) {
-    tsr_kernels_of(isa)->widen_float16(count, x, y);
-}
-
-void tsr_widen_bfloat16(tsr_isa isa, size_t count, const void *x, float *y) {
-    tsr_kernels_of(isa)->widen_bfloat16(count, x, y);
+void tsr_widen(tsr_isa isa, tsr_element_type type, size_t count, const void *x, float *y) {
+    tsr_kernels_of(isa)->widen(type, count, x, y);
 }

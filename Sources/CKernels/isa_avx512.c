@@ -8,6 +8,8 @@
     __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c"))), \
     apply_to = function)
 #define TSR_ISA avx512
+#define TSR_VECTOR 16
+#define TSR_STRIP 8
 #include "bodies.h"
 #pragma clang attribute pop
 #endif

@@ -15,11 +15,17 @@ typedef struct {
 
     void (*activate)(size_t count, tsr_activation activation, const float *x, float *y);
     void (*add)(size_t count, const float *a, const float *b, float *y);
-    void (*geglu)(size_t channels, const float *x, float *y);  // one row
+    void (*gate)(size_t count, const float *values, const float *gates, float *y);  // v * gelu(g)
 
-    // exp(row - its maximum) over the first `visible` of `columns`, zeros after; returns 1 / sum.
-    float (*softmax_row)(size_t columns, size_t visible, float *row);
-    void (*scale_row)(size_t count, float factor, float *row);
+    // One block of a row of scores (Milakov & Gimelshein 2018, arXiv 1805.02867): the first
+    // `visible` of `columns` become exp(score - maximum), the others 0. `maximum` and `sum` are
+    // those of the blocks so far and move on; what was summed with the former maximum has to be
+    // multiplied by the result.
+    float (*softmax_block)(
+        size_t columns, size_t visible, float *row, float *maximum, float *sum);
+    void (*scale_row)(size_t count, float factor, const float *x, float *y);
+    // y = y * factor + x
+    void (*scale_add_row)(size_t count, float factor, const float *x, float *y);
 
     // Per channel, the sum and the sum of squares over `positions` rows of `channels` floats.
     void (*channel_moments)(
@@ -32,9 +38,38 @@ typedef struct {
         size_t channels, float epsilon, const float *x, const float *scale, const float *shift,
         float *y);
 
+    // The packed product. A panel is (depth, panel_width): that many outputs of a layer, their
+    // weights side by side for every input. Strips have up to `strip` rows.
+    size_t strip, panel_width;
+
+    // c (rows, columns) += a (rows, depth) x panels, or = where `clear`; rows of a and c start
+    // `a_stride` and `c_stride` floats apart, panels `panel_stride`.
+    void (*multiply_strip)(
+        size_t rows, size_t columns, size_t depth, const float *a, size_t a_stride,
+        const float *panels, size_t panel_stride, bool clear, float *c, size_t c_stride);
+    // One panel from up to panel_width rows of a stored matrix, `stride` elements apart; zeros for
+    // the rows that are missing.
+    void (*pack_panel)(
+        size_t outputs, size_t depth, tsr_element_type type, const void *stored, size_t stride,
+        float *panel);
+
+    // Winograd F(4x4, 3x3): the 36 values of a 6x6 patch, for all channels.
+    void (*winograd_input)(
+        size_t channels, const float *const pixels[36], float *y, size_t y_stride);
+    // y = the first rows x columns of the 4x4 outputs that 36 values give, for all channels, + bias
+    // + item_bias + residual where they are not NULL.
+    void (*winograd_output)(
+        size_t channels, const float *m, size_t m_stride, size_t rows, size_t columns,
+        const float *bias, const float *item_bias, const float *residual, float *y,
+        size_t row_stride, size_t column_stride);
+    // A panel of each of the 36 transformed filters, `u_stride` floats apart, from rows of a
+    // stored matrix, (inputs, 3, 3) of each, `stride` elements apart.
+    void (*winograd_filter)(
+        size_t outputs, size_t inputs, tsr_element_type type, const void *stored, size_t stride,
+        float *u, size_t u_stride);
+
     void (*to_bytes)(size_t count, const float *x, uint8_t *y);
-    void (*widen_float16)(size_t count, const void *x, float *y);
-    void (*widen_bfloat16)(size_t count, const void *x, float *y);
+    void (*widen)(tsr_element_type type, size_t count, const void *x, float *y);
 } tsr_kernels;
 
 extern const tsr_kernels tsr_kernels_scalar;

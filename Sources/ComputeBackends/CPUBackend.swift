@@ -1,10 +1,9 @@
 internal import CKernels
 internal import Synchronization
-internal import Tensors
 
 /// The networks' operations on this machine's processor, by the kernels in `CKernels` and
 /// single-threaded OpenBLAS per tile.
-package final class CPUBackend: ComputeBackend {
+package final class CPUBackend: KernelBackend {
     /// Of the kernels; OpenBLAS chooses its own.
     package let instructionSet: InstructionSet
     /// Threads that compute, the caller's among them.
@@ -13,7 +12,6 @@ package final class CPUBackend: ComputeBackend {
     package let progress = ProgressCounter()
 
     private let engine: Mutex<Engine>
-    let pool = BufferPool(limit: 1 << 27)
 
     /// How many threads a backend gets when nobody says: one per processor that this process may
     /// use.
@@ -57,19 +55,23 @@ package final class CPUBackend: ComputeBackend {
         }
     }
 
-    /// Makes a tensor: `body` writes all its elements.
-    func make(
-        _ shape: Shape,
-        _ body: (inout Engine, UnsafeMutablePointer<Float>) -> Void
-    ) -> DeviceTensor {
-        let output = DeviceTensor(shape: shape, storage: pool.buffer(count: shape.count))
-        perform { engine in unsafe body(&engine, output.base) }
-        return output
+    /// Lets `body` have the engine, alone.
+    func withEngine<Result: Sendable>(_ body: (inout Engine) -> Result) -> Result {
+        engine.withLock { body(&$0) }
     }
 
-    /// Runs one operation, alone.
-    func perform(_ body: (inout Engine) -> Void) {
-        engine.withLock { body(&$0) }
-        progress.advance()
+    /// Floats of scratch memory that a kernel wants here.
+    func workspace(_ kernel: Kernel) -> Int {
+        withEngine { engine in unsafe kernel.workspace(on: engine.handle) }
+    }
+
+    /// Runs a plan's operations in order.
+    func run(_ operations: [ForwardPlan.Operation], in memory: ForwardPlan.Memory) {
+        withEngine { engine in
+            for index in operations.indices {
+                unsafe operations[index].run(on: engine.handle, in: memory)
+                progress.advance()
+            }
+        }
     }
 }

@@ -13,12 +13,23 @@ package protocol ComputeBackend: AnyObject, Sendable {
 
     // MARK: Weights
 
-    /// Prepares a linear layer from torch's layout: `weight` (outputs, inputs), `bias` (outputs).
-    func linearWeights(_ weight: DeviceTensor, bias: DeviceTensor?) -> LinearWeights
+    /// Makes a linear layer from torch's layout: `weight` (outputs, inputs), `bias` (outputs).
+    func linearWeights(
+        _ weight: StoredTensor,
+        bias: DeviceTensor?,
+        preparation: Preparation,
+        name: String
+    ) -> LinearWeights
 
-    /// Prepares a convolution from torch's layout: `weight` (outputs, inputs, height, width),
-    /// `bias` (outputs).
-    func convolutionWeights(_ weight: DeviceTensor, bias: DeviceTensor?) -> ConvolutionWeights
+    /// Makes a convolution from torch's layout: `weight` (outputs, inputs, height, width), `bias`
+    /// (outputs). Small or unusual ones are prepared whatever is wished.
+    func convolutionWeights(
+        _ weight: StoredTensor,
+        bias: DeviceTensor?,
+        stride: Int,
+        preparation: Preparation,
+        name: String
+    ) -> ConvolutionWeights
 
     // MARK: Products
 
@@ -36,7 +47,6 @@ package protocol ComputeBackend: AnyObject, Sendable {
     func convolution(
         _ x: DeviceTensor,
         _ weights: ConvolutionWeights,
-        stride: Int,
         padding: Padding,
         itemBias: DeviceTensor?,
         residual: DeviceTensor?
@@ -52,6 +62,9 @@ package protocol ComputeBackend: AnyObject, Sendable {
         heads: Int,
         causal: Bool
     ) -> DeviceTensor
+
+    /// geglu(x·Wᵀ + bias), without a residual: x (items, …, inputs) to (items, …, outputs/2).
+    func linearGEGLU(_ x: DeviceTensor, _ weights: LinearWeights) -> DeviceTensor
 
     // MARK: Normalisation
 
@@ -99,9 +112,35 @@ package protocol ComputeBackend: AnyObject, Sendable {
 
     /// clamp(x/2 + 0.5)·255 rounded, halves to even: pixels in [−1, 1] to 8 bits.
     func bytes(_ x: DeviceTensor) -> [UInt8]
+
+    // MARK: Plans
+
+    /// Records a network for this backend; nil for backends that only compute at once.
+    func recorder() -> PlanRecorder?
 }
 
 extension ComputeBackend {
+    /// A layer that comes from no file, prepared ahead: `weight` (outputs, inputs).
+    package func linearWeights(_ weight: DeviceTensor, bias: DeviceTensor?) -> LinearWeights {
+        linearWeights(StoredTensor(weight), bias: bias, preparation: .ahead, name: "")
+    }
+
+    /// A layer that comes from no file, prepared ahead: `weight` (outputs, inputs, height, width).
+    package func convolutionWeights(
+        _ weight: DeviceTensor,
+        bias: DeviceTensor?,
+        stride: Int = 1
+    ) -> ConvolutionWeights {
+        convolutionWeights(
+            StoredTensor(weight), bias: bias, stride: stride, preparation: .ahead, name: "")
+    }
+
+    package func linearGEGLU(_ x: DeviceTensor, _ weights: LinearWeights) -> DeviceTensor {
+        geglu(linear(x, weights))
+    }
+
+    package func recorder() -> PlanRecorder? { nil }
+
     /// x·Wᵀ + bias + residual.
     package func linear(
         _ x: DeviceTensor,
@@ -124,11 +163,10 @@ extension ComputeBackend {
     package func convolution(
         _ x: DeviceTensor,
         _ weights: ConvolutionWeights,
-        stride: Int = 1,
         padding: Padding,
         residual: DeviceTensor? = nil
     ) -> DeviceTensor {
         convolution(
-            x, weights, stride: stride, padding: padding, itemBias: nil, residual: residual)
+            x, weights, padding: padding, itemBias: nil, residual: residual)
     }
 }

@@ -7,13 +7,25 @@ package import Tensors
 /// ``reshaped(to:)`` costs nothing.
 ///
 /// Elements are written by the initialiser or by the one operation that makes the tensor, before
-/// anyone else sees it, and never again.
+/// anyone else sees it, and never again. The exception is what a ``ForwardPlan`` lends to its
+/// reader, whose memory the plan's next run writes again.
+///
+/// While a ``PlanRecorder`` records, a tensor has a shape but no elements: reading it traps.
 package struct DeviceTensor: Sendable {
     /// Extents, outermost first.
     package let shape: Shape
-    private let storage: HostBuffer
+    /// How many there are; `shape.count` works it out anew.
+    let count: Int
+    let storage: Storage
     /// Floats of the storage before the first element.
-    private let offset: Int
+    let offset: Int
+
+    /// Where the elements are.
+    enum Storage: Sendable {
+        case memory(HostBuffer)
+        /// Nowhere yet: the plan being recorded will have a place for them.
+        case planned(PlannedValue)
+    }
 
     /// An array of the given shape whose `shape.count` elements `fill` has to write; rethrows
     /// what `fill` throws.
@@ -22,7 +34,7 @@ package struct DeviceTensor: Sendable {
         filling fill: (UnsafeMutableBufferPointer<Float>) throws(Failure) -> Void
     ) throws(Failure) {
         self.init(shape: shape, storage: HostBuffer(count: shape.count))
-        unsafe try fill(UnsafeMutableBufferPointer(start: base, count: shape.count))
+        unsafe try fill(UnsafeMutableBufferPointer(start: base, count: count))
     }
 
     /// A copy of a tensor's elements.
@@ -36,17 +48,35 @@ package struct DeviceTensor: Sendable {
         precondition(
             offset >= 0 && storage.capacity - offset >= shape.count,
             "a buffer too small for \(shape)")
+        self.init(shape: shape, storage: .memory(storage), offset: offset)
+    }
+
+    /// A tensor of a plan that is being recorded.
+    init(shape: Shape, planned value: PlannedValue) {
+        self.init(shape: shape, storage: .planned(value), offset: 0)
+    }
+
+    private init(shape: Shape, storage: Storage, offset: Int) {
         self.shape = shape
+        count = shape.count
         self.storage = storage
         self.offset = offset
     }
 
     /// The first element, for kernels.
-    var base: UnsafeMutablePointer<Float> { unsafe storage.base + offset }
+    var base: UnsafeMutablePointer<Float> { unsafe memory.base + offset }
+
+    /// What the elements lie in. Traps on a planned tensor, which has none before its plan runs.
+    var memory: HostBuffer {
+        guard case .memory(let buffer) = storage else {
+            preconditionFailure("a planned tensor has no elements before its plan runs")
+        }
+        return buffer
+    }
 
     /// The same elements under another shape of the same count.
     package func reshaped(to shape: Shape) -> DeviceTensor {
-        precondition(shape.count == self.shape.count, "\(self.shape) is no \(shape)")
+        precondition(shape.count == count, "\(self.shape) is no \(shape)")
         return DeviceTensor(shape: shape, storage: storage, offset: offset)
     }
 
@@ -61,14 +91,14 @@ package struct DeviceTensor: Sendable {
 
     /// The elements, row-major, copied.
     package var elements: [Float] {
-        unsafe Array(UnsafeBufferPointer(start: base, count: shape.count))
+        unsafe Array(UnsafeBufferPointer(start: base, count: count))
     }
 
     /// Lets `body` read the elements in place.
     package func withElements<Result>(
         _ body: (UnsafeBufferPointer<Float>) throws -> Result
     ) rethrows -> Result {
-        unsafe try body(UnsafeBufferPointer(start: base, count: shape.count))
+        unsafe try body(UnsafeBufferPointer(start: base, count: count))
     }
 
     /// First axis: how many pictures or texts.

@@ -1,19 +1,37 @@
 internal import Tensors
 
+/// When a layer's matrix is brought into the form that its kernels multiply with.
+package enum Preparation: Sendable {
+    /// Once, into memory of its own.
+    case ahead
+    /// Every time it is used, from what is stored. The answers are the same bytes.
+    case onTheWay
+}
+
+/// A layer's matrix: as it is stored and, where memory was spent on it, prepared.
+struct LayerMatrix: Sendable {
+    let stored: StoredTensor
+    var prepared: DeviceTensor?
+}
+
 /// The weights of a linear layer, in the form that the backend which prepared them wants.
 package struct LinearWeights: Sendable {
+    /// As its file spells it, `mid_block.resnets.0.time_emb_proj`; empty for layers without a file.
+    package let name: String
     /// Channels of what comes in.
     package let inputs: Int
     /// Channels of what goes out.
     package let outputs: Int
     /// (outputs, inputs)
-    let matrix: DeviceTensor
+    let matrix: LayerMatrix
     /// (outputs)
     let bias: DeviceTensor?
 }
 
 /// The weights of a convolution, in the form that the backend which prepared them wants.
 package struct ConvolutionWeights: Sendable {
+    /// As its file spells it, `conv_in`; empty for layers without a file.
+    package let name: String
     /// Channels of what comes in.
     package let inputs: Int
     /// Channels of what goes out.
@@ -22,8 +40,10 @@ package struct ConvolutionWeights: Sendable {
     package let kernelHeight: Int
     /// Columns of the kernel.
     package let kernelWidth: Int
-    /// (outputs, kernel height, kernel width, inputs)
-    let matrix: DeviceTensor
+    /// Rows and columns of the input from one output to the next.
+    package let stride: Int
+    /// (outputs, inputs, kernel height, kernel width)
+    let matrix: LayerMatrix
     /// (outputs)
     let bias: DeviceTensor?
 }
@@ -82,13 +102,13 @@ package struct Padding: Hashable, Sendable {
     func outputExtents(
         height: Int,
         width: Int,
-        weights: ConvolutionWeights,
-        stride: Int
+        weights: ConvolutionWeights
     ) -> (height: Int, width: Int) {
         let rows = height + top + bottom - weights.kernelHeight
         let columns = width + left + right - weights.kernelWidth
+        let stride = weights.stride
         precondition(
-            stride > 0 && rows >= 0 && columns >= 0 && top < weights.kernelHeight
+            rows >= 0 && columns >= 0 && top < weights.kernelHeight
                 && left < weights.kernelWidth,
             "a \(height)×\(width) image does not fit the kernel")
         return (rows / stride + 1, columns / stride + 1)

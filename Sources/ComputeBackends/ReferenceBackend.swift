@@ -34,19 +34,29 @@ package final class ReferenceBackend: ComputeBackend {
 // MARK: - Weights and products
 
 extension ReferenceBackend {
-    package func linearWeights(_ weight: DeviceTensor, bias: DeviceTensor?) -> LinearWeights {
+    package func linearWeights(
+        _ weight: StoredTensor,
+        bias: DeviceTensor?,
+        preparation: Preparation,
+        name: String
+    ) -> LinearWeights {
         LinearWeights(
-            inputs: weight.shape[1], outputs: weight.shape[0], matrix: weight, bias: bias)
+            name: name, inputs: weight.shape[1], outputs: weight.shape[0],
+            matrix: LayerMatrix(stored: weight, prepared: weight.widened), bias: bias)
     }
 
     package func convolutionWeights(
-        _ weight: DeviceTensor,
-        bias: DeviceTensor?
+        _ weight: StoredTensor,
+        bias: DeviceTensor?,
+        stride: Int,
+        preparation: Preparation,
+        name: String
     ) -> ConvolutionWeights {
         ConvolutionWeights(
-            inputs: weight.shape[1], outputs: weight.shape[0],
-            kernelHeight: weight.shape[2], kernelWidth: weight.shape[3],
-            matrix: channelsLast(weight), bias: bias)
+            name: name, inputs: weight.shape[1], outputs: weight.shape[0],
+            kernelHeight: weight.shape[2], kernelWidth: weight.shape[3], stride: stride,
+            matrix: LayerMatrix(stored: weight, prepared: channelsLast(weight.widened)),
+            bias: bias)
     }
 
     package func linear(
@@ -56,7 +66,7 @@ extension ReferenceBackend {
         activation: Activation
     ) -> DeviceTensor {
         let (inputs, outputs) = (weights.inputs, weights.outputs)
-        let (input, matrix) = (x.elements, weights.matrix.elements)
+        let (input, matrix) = (x.elements, weights.matrix.prepared?.elements ?? [])
         let (bias, carried) = (weights.bias?.elements, residual?.elements)
         return make(x.shape(channels: outputs)) { index in
             let (row, output) = index.quotientAndRemainder(dividingBy: outputs)
@@ -71,14 +81,14 @@ extension ReferenceBackend {
     package func convolution(
         _ x: DeviceTensor,
         _ weights: ConvolutionWeights,
-        stride: Int,
         padding: Padding,
         itemBias: DeviceTensor?,
         residual: DeviceTensor?
     ) -> DeviceTensor {
         let extents = padding.outputExtents(
-            height: x.height, width: x.width, weights: weights, stride: stride)
-        let (input, kernel) = (x.elements, weights.matrix.elements)
+            height: x.height, width: x.width, weights: weights)
+        let stride = weights.stride
+        let (input, kernel) = (x.elements, weights.matrix.prepared?.elements ?? [])
         let bias = weights.bias?.elements
         let (perItem, carried) = (itemBias?.elements, residual?.elements)
         let outputs = weights.outputs

@@ -78,6 +78,7 @@ struct ClusterOptions: ParsableArguments {
         of model: ModelFolder,
         identity: ModelIdentity,
         threads: Int,
+        memoryBudget: ByteCount,
         reporter: RunReporter,
         _ body: @escaping @Sendable (RemoteExecutor) async throws -> Void
     ) async throws {
@@ -101,6 +102,7 @@ struct ClusterOptions: ParsableArguments {
                 [
                     "worker", "--connect", coordinator.endpoint, "--name", "worker \(index)",
                     "--model", model.path, "--threads", "\(threads)",
+                    "--memory-budget", "\(memoryBudget)",
                 ]
             },
             logger: .quiet

@@ -100,12 +100,15 @@ struct GenerateCommand: AsyncParsableCommand {
                 of: model,
                 identity: ModelIdentity(weights: weights, computeClass: backend.computeClass),
                 threads: backend.threads,
+                memoryBudget: compute.memoryBudget,
                 reporter: reporter
             ) { executor in
                 try await run.perform(noise: noise, with: executor, reporter: reporter)
             }
         } else {
-            let host = ModelHost(model: try LoadedModel(folder: model, backend: backend))
+            let host = ModelHost(
+                model: try LoadedModel(
+                    folder: model, backend: backend, memoryBudget: compute.budget))
             try await run.perform(
                 noise: noise, with: LocalExecutor(model: host), reporter: reporter)
         }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import ComputeBackends
 import DiffusionModels
 
 /// Writes a model folder with random weights.

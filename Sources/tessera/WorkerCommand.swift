@@ -74,7 +74,9 @@ struct WorkerCommand: AsyncParsableCommand {
         let backend = try compute.backend()
         let identity = ModelIdentity(
             weights: try folder.fingerprint(), computeClass: backend.computeClass)
-        let host = ModelHost(model: try LoadedModel(folder: folder, backend: backend))
+        let host = ModelHost(
+            model: try LoadedModel(
+                folder: folder, backend: backend, memoryBudget: compute.budget))
         var limits = Limits.standard
         limits.orphanTimeout = .seconds(coordinatorTimeout)
         let worker = try Worker(

@@ -63,19 +63,13 @@ struct BackendTests {
         }
     }
 
-    @Test("released memory is used again, and size classes waste at most a quarter")
-    func pool() {
-        for count in [1, 1024, 1025, 4095, 4096, 4097, 1_000_000, 123_456_789] {
-            let capacity = BufferPool.sizeClass(count)
-            #expect(capacity >= count)
-            #expect(capacity <= max(1024, count + count / 4))
-            #expect(BufferPool.sizeClass(capacity) == capacity)
+    @Test("memory is aligned to cache lines, that of large blocks to large pages")
+    func alignment() {
+        for count in [0, 1, 17, 1 << 20] {
+            let buffer = HostBuffer(count: count)
+            #expect(buffer.capacity >= count)
+            #expect(Int(bitPattern: buffer.base) % (count == 1 << 20 ? 1 << 21 : 64) == 0)
         }
-        let pool = BufferPool(limit: 5000)
-        func address(_ buffer: HostBuffer) -> Int { Int(bitPattern: buffer.base) }
-        let first = address(pool.buffer(count: 4000))
-        #expect(first % 64 == 0)
-        #expect(address(pool.buffer(count: 4000)) == first)
     }
 
     @Test("a tensor's views share its elements")

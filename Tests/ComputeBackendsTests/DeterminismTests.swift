@@ -16,7 +16,7 @@ private let large: [OperationCase] = [
     OperationCase("convolution") {
         $0.convolution(
             numbers(2, 33, 29, 34),
-            $0.convolutionWeights(numbers(70, 34, 3, 3), bias: numbers(70)), stride: 1,
+            $0.convolutionWeights(numbers(70, 34, 3, 3), bias: numbers(70)),
             padding: Padding(1), itemBias: numbers(2, 70), residual: numbers(2, 33, 29, 70))
     },
     OperationCase("self-attention") {

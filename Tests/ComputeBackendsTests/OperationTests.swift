@@ -40,17 +40,22 @@ extension OperationCase {
         (1, 9, 8, 4, 6, 3, 2, Padding(top: 0, left: 0, bottom: 1, right: 1)),
         (1, 4, 9, 2, 3, 3, 1, Padding(top: 2, left: 0, bottom: 0, right: 1)),
         (1, 5, 5, 3, 7, 1, 2, Padding(0)), (1, 6, 6, 2, 2, 5, 1, Padding(2)),
+        // Enough inputs for Winograd's way.
+        (1, 1, 1, 16, 1, 3, 1, Padding(1)), (2, 5, 7, 19, 35, 3, 1, Padding(1)),
+        (3, 4, 4, 33, 20, 3, 1, Padding(1)), (1, 9, 3, 40, 70, 3, 1, Padding(2)),
+        (1, 8, 5, 16, 3, 3, 1, Padding(top: 0, left: 1, bottom: 2, right: 0)),
     ].map { items, height, width, inputs, outputs, kernel, stride, padding in
         OperationCase(
             "convolution \(items)×\(height)×\(width)×\(inputs) to \(outputs), \(kernel)×\(kernel)"
                 + " by \(stride), padding \(padding)"
         ) {
             let weights = $0.convolutionWeights(
-                numbers(outputs, inputs, kernel, kernel), bias: numbers(outputs))
+                numbers(outputs, inputs, kernel, kernel), bias: numbers(outputs),
+                stride: stride)
             let plain = $0.convolution(
-                numbers(items, height, width, inputs), weights, stride: stride, padding: padding)
+                numbers(items, height, width, inputs), weights, padding: padding)
             return $0.convolution(
-                numbers(items, height, width, inputs), weights, stride: stride, padding: padding,
+                numbers(items, height, width, inputs), weights, padding: padding,
                 itemBias: numbers(items, outputs), residual: plain)
         }
     }
@@ -59,6 +64,8 @@ extension OperationCase {
         // items, queries, key items, keys, heads, size, causal
         (1, 1, 1, 1, 1, 1, false), (2, 9, 2, 9, 3, 5, false), (4, 6, 2, 13, 2, 8, false),
         (3, 5, 1, 77, 1, 16, false), (2, 19, 2, 19, 2, 7, true), (1, 40, 1, 17, 1, 3, true),
+        // More keys than are looked at in one go.
+        (1, 9, 1, 1100, 1, 4, false), (1, 530, 1, 530, 1, 2, true),
     ].map { items, queries, keyItems, keys, heads, size, causal in
         OperationCase(
             "attention \(items)×\(queries) over \(keyItems)×\(keys), \(heads) heads of \(size)"
@@ -209,7 +216,7 @@ struct OperationTests {
         for pattern in bits { bytes += [UInt8(truncatingIfNeeded: pattern), UInt8(pattern >> 8)] }
         bytes.withUnsafeBytes { bytes in
             let odd = UnsafeRawBufferPointer(rebasing: bytes[1...])
-            widened.withUnsafeMutableBufferPointer { HalfPrecision.widenFloat16(odd, into: $0) }
+            widened.withUnsafeMutableBufferPointer { FloatType.float16.widen(odd, into: $0) }
         }
         for (bits, value) in zip(bits, widened) {
             let expected = Float(Float16(bitPattern: bits))
@@ -219,7 +226,7 @@ struct OperationTests {
         }
         bytes.withUnsafeBytes { bytes in
             let odd = UnsafeRawBufferPointer(rebasing: bytes[1...])
-            widened.withUnsafeMutableBufferPointer { HalfPrecision.widenBFloat16(odd, into: $0) }
+            widened.withUnsafeMutableBufferPointer { FloatType.bfloat16.widen(odd, into: $0) }
         }
         for (bits, value) in zip(bits, widened) where value.bitPattern != UInt32(bits) << 16 {
             Issue.record("brain \(bits): \(value)")

@@ -48,7 +48,8 @@ struct NetworkLoadingTests {
         }
         #expect(old.contains("decoder.mid_block.attentions.0.proj_attn.weight"))
         let decoder = try VAEDecoder(
-            configuration: model.folder.vae, weights: old, backend: testBackend)
+            configuration: model.folder.vae, weights: old, backend: testBackend, preparation: .ahead
+        )
         let latents = testBackend.channelsLast(DeviceTensor(wave(1.618, 1.5, 1, 4, 6, 6)))
         #expect(
             decoder.decode(latents, on: testBackend).elements
@@ -64,7 +65,8 @@ struct NetworkLoadingTests {
             return (name, isProjection ? Shape(Array(shape.extents.prefix(2))) : shape)
         }
         _ = try UNet(
-            configuration: model.folder.unet, weights: linear, backend: testBackend)
+            configuration: model.folder.unet, weights: linear, backend: testBackend,
+            preparation: .ahead)
     }
 
     @Test("a missing tensor is named with its file and shape")
@@ -77,7 +79,8 @@ struct NetworkLoadingTests {
         }
         expectError("copy.safetensors", name, "(32, 56)") {
             _ = try UNet(
-                configuration: model.folder.unet, weights: store, backend: testBackend)
+                configuration: model.folder.unet, weights: store, backend: testBackend,
+                preparation: .ahead)
         }
     }
 
@@ -91,7 +94,8 @@ struct NetworkLoadingTests {
         expectError("copy.safetensors", "decoder.conv_in.weight", "(16, 4, 3, 3)", "(16, 8, 3, 3)")
         {
             _ = try VAEDecoder(
-                configuration: model.folder.vae, weights: store, backend: testBackend)
+                configuration: model.folder.vae, weights: store, backend: testBackend,
+                preparation: .ahead)
         }
     }
 

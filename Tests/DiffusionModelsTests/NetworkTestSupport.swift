@@ -30,9 +30,11 @@ struct TinyModel: Sendable {
     func on(_ backend: any ComputeBackend, memoryLimit: Double? = nil) throws -> LoadedModel {
         LoadedModel(
             unet: try UNet(
-                configuration: folder.unet, weights: folder.unetWeights, backend: backend),
+                configuration: folder.unet, weights: folder.unetWeights, backend: backend,
+                preparation: .ahead),
             decoder: try VAEDecoder(
-                configuration: folder.vae, weights: folder.vaeWeights, backend: backend),
+                configuration: folder.vae, weights: folder.vaeWeights, backend: backend,
+                preparation: .ahead),
             backend: backend, memoryLimit: memoryLimit)
     }
 

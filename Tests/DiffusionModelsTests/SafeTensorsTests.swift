@@ -1,3 +1,4 @@
+import ComputeBackends
 import Foundation
 import Tensors
 import Testing

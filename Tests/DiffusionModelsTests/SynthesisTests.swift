@@ -1,3 +1,4 @@
+import ComputeBackends
 import Denoising
 import Foundation
 import Sampling

@@ -48,6 +48,18 @@ void tsr_parallel_for(tsr_engine *engine, size_t tiles, tsr_tile_function functi
 const char *tsr_blas_config(void);
 const char *tsr_blas_core(void);
 
+// ---- Weights -----------------------------------------------------------------------------------
+
+typedef enum { TSR_FLOAT32 = 0, TSR_FLOAT16 = 1, TSR_BFLOAT16 = 2 } tsr_element_type;
+
+/// The matrix of a layer: as its file has it and, where memory was spent on it, prepared ahead.
+/// What a layer answers does not depend on whether it was prepared.
+typedef struct {
+    const void *stored;  // row-major, little-endian, at any address; rarely read where prepared
+    tsr_element_type type;
+    const float *prepared;  // what the layer's `_prepare` wrote, 64-byte aligned, or NULL
+} tsr_weights;
+
 // ---- Matrix products ---------------------------------------------------------------------------
 
 typedef enum {
@@ -59,31 +71,65 @@ typedef enum {
 
 typedef struct {
     size_t items, rows;      // rows of one item
-    size_t inputs, outputs;  // row lengths of x and y
+    size_t inputs, outputs;  // row lengths of x and of the weights' result
 } tsr_linear_shape;
 
-/// y = activation(x · weightᵀ + bias + residual).
-/// x (items, rows, inputs); weight (outputs, inputs); bias (outputs) or NULL; residual and y
+/// Floats of a prepared matrix (outputs, inputs), and the preparation of a stored one.
+size_t tsr_linear_prepared(const tsr_engine *engine, size_t inputs, size_t outputs);
+void tsr_linear_prepare(
+    tsr_engine *engine, size_t inputs, size_t outputs, const tsr_weights *weights,
+    float *prepared);
+
+size_t tsr_linear_workspace(
+    const tsr_engine *engine, const tsr_linear_shape *shape, bool prepared);
+
+/// y = activation(x · weightsᵀ + bias + residual).
+/// x (items, rows, inputs); weights (outputs, inputs); bias (outputs) or NULL; residual and y
 /// (items, rows, outputs), residual may be NULL.
 void tsr_linear(
-    tsr_engine *engine, const tsr_linear_shape *shape, const float *x, const float *weight,
-    const float *bias, const float *residual, tsr_activation activation, float *y);
+    tsr_engine *engine, const tsr_linear_shape *shape, const float *x, const tsr_weights *weights,
+    const float *bias, const float *residual, tsr_activation activation, float *workspace,
+    float *y);
+
+size_t tsr_linear_geglu_workspace(
+    const tsr_engine *engine, const tsr_linear_shape *shape, bool prepared);
+
+/// y = h[:, :half] * gelu(h[:, half:]) of h = x · weightsᵀ + bias, with half = outputs / 2
+/// (arXiv 2002.05202), without keeping h. y (items, rows, half).
+void tsr_linear_geglu(
+    tsr_engine *engine, const tsr_linear_shape *shape, const float *x, const tsr_weights *weights,
+    const float *bias, float *workspace, float *y);
 
 typedef struct {
-    size_t items, height, width, inputs;      // x: (items, height, width, inputs)
-    size_t out_height, out_width, outputs;    // y: (items, out_height, out_width, outputs)
-    size_t kernel_height, kernel_width, stride;
+    size_t inputs, outputs, height, width, stride;  // weights: (outputs, inputs, height, width)
+} tsr_filter_shape;
+
+typedef struct {
+    tsr_filter_shape filter;
+    size_t items, height, width;   // x: (items, height, width, inputs)
+    size_t out_height, out_width;  // y: (items, out_height, out_width, outputs)
     size_t pad_top, pad_left;  // zeros before the first row and column; those after follow from y
 } tsr_convolution_shape;
 
-size_t tsr_convolution_workspace(const tsr_engine *engine, const tsr_convolution_shape *shape);
+/// Whether a filter may be used as it is stored; the others must be prepared.
+bool tsr_convolution_reads_stored(const tsr_filter_shape *filter);
 
-/// y = convolution(x) + bias + item_bias + residual, zero padding.
-/// weight (outputs, kernel_height, kernel_width, inputs); bias (outputs) or NULL; item_bias
-/// (items, outputs) or NULL; residual like y or NULL.
+/// Floats of prepared filters, and the preparation of stored ones.
+size_t tsr_convolution_prepared(const tsr_engine *engine, const tsr_filter_shape *filter);
+void tsr_convolution_prepare(
+    tsr_engine *engine, const tsr_filter_shape *filter, const tsr_weights *weights,
+    float *prepared);
+
+size_t tsr_convolution_workspace(
+    const tsr_engine *engine, const tsr_convolution_shape *shape, bool prepared);
+
+/// y = convolution(x) + bias + item_bias + residual, zero padding. 3x3 filters with stride 1 go
+/// through Winograd's F(4x4, 3x3) (arXiv 1509.09308), others through copied patches and OpenBLAS.
+/// bias (outputs) or NULL; item_bias (items, outputs) or NULL; residual like y or NULL.
 void tsr_convolution(
-    tsr_engine *engine, const tsr_convolution_shape *shape, const float *x, const float *weight,
-    const float *bias, const float *item_bias, const float *residual, float *workspace, float *y);
+    tsr_engine *engine, const tsr_convolution_shape *shape, const float *x,
+    const tsr_weights *weights, const float *bias, const float *item_bias, const float *residual,
+    float *workspace, float *y);
 
 typedef struct {
     size_t items, queries;    // tokens that ask
@@ -157,10 +203,7 @@ void tsr_transpose(
 /// diffusers' image processor rounds. Not-a-number gives 0.
 void tsr_to_bytes(tsr_engine *engine, size_t count, const float *x, uint8_t *y);
 
-// ---- Widening, on the calling thread; x is little-endian, at any address ----------------------
+// ---- Widening ----------------------------------------------------------------------------------
 
-/// IEEE 754 binary16 to float32, exactly.
-void tsr_widen_float16(tsr_isa isa, size_t count, const void *x, float *y);
-
-/// bfloat16 to float32, exactly.
-void tsr_widen_bfloat16(tsr_isa isa, size_t count, const void *x, float *y);
+/// Stored elements, at any address, to float32, exactly; on the calling thread.
+void tsr_widen(tsr_isa isa, tsr_element_type type, size_t count, const void *x, float *y);

@@ -8,10 +8,12 @@ package import Tensors
 package struct LayerLoader {
     private let store: WeightStore
     private let backend: any ComputeBackend
+    private let preparation: Preparation
 
-    package init(store: WeightStore, backend: any ComputeBackend) {
+    package init(store: WeightStore, backend: any ComputeBackend, preparation: Preparation) {
         self.store = store
         self.backend = backend
+        self.preparation = preparation
     }
 
     /// One tensor of exactly this shape.
@@ -29,8 +31,9 @@ package struct LayerLoader {
         bias: Bool = true
     ) throws(WeightsError) -> LinearWeights {
         backend.linearWeights(
-            try tensor("\(name).weight", Shape(outputs, inputs)),
-            bias: bias ? try tensor("\(name).bias", Shape(outputs)) : nil)
+            try store.stored("\(name).weight", shape: Shape(outputs, inputs)),
+            bias: bias ? try tensor("\(name).bias", Shape(outputs)) : nil,
+            preparation: preparation, name: name)
     }
 
     /// A linear layer that files also spell as a 1×1 convolution: `name.weight` (outputs, inputs)
@@ -44,10 +47,11 @@ package struct LayerLoader {
         guard store.shape(of: "\(name).weight") == convolution else {
             return try linear(name, inputs, outputs)
         }
-        let weight = try tensor("\(name).weight", convolution)
+        let weight = try store.stored("\(name).weight", shape: convolution)
         return backend.linearWeights(
             weight.reshaped(to: Shape(outputs, inputs)),
-            bias: try tensor("\(name).bias", Shape(outputs)))
+            bias: try tensor("\(name).bias", Shape(outputs)),
+            preparation: preparation, name: name)
     }
 
     /// `name.weight` (outputs, inputs, size, size) and `name.bias` (outputs).
@@ -55,11 +59,13 @@ package struct LayerLoader {
         _ name: String,
         _ inputs: Int,
         _ outputs: Int,
-        size: Int
+        size: Int,
+        stride: Int = 1
     ) throws(WeightsError) -> ConvolutionWeights {
         backend.convolutionWeights(
-            try tensor("\(name).weight", Shape(outputs, inputs, size, size)),
-            bias: try tensor("\(name).bias", Shape(outputs)))
+            try store.stored("\(name).weight", shape: Shape(outputs, inputs, size, size)),
+            bias: try tensor("\(name).bias", Shape(outputs)), stride: stride,
+            preparation: preparation, name: name)
     }
 
     /// `name.weight` and `name.bias`, (channels) each.

@@ -15,10 +15,13 @@ package struct LoadedModel: Sendable {
     package let backend: any ComputeBackend
     /// Items that would take more working memory than this, in bytes, are refused.
     private let memoryLimit: Double
+    /// Shared by all copies of this value.
+    let forwards = ForwardCache()
 
     /// Latent pixels that travel through the network together at most, as long as one view does
-    /// not have more: enough to keep many threads busy at the coarse levels.
-    private static let positionsPerPass = 1 << 15
+    /// not have more: enough to keep many threads busy at the coarse levels, and no more memory
+    /// than one view of SDXL's size takes.
+    private static let positionsPerPass = 1 << 14
 
     /// `memoryLimit` is in bytes; nil is the memory of this machine.
     package init(
@@ -33,13 +36,23 @@ package struct LoadedModel: Sendable {
         self.memoryLimit = memoryLimit ?? Self.physicalMemory
     }
 
-    /// Loads both networks. Throws ``WeightsError`` naming what is missing or does not fit.
-    package init(folder: ModelFolder, backend: any ComputeBackend) throws(WeightsError) {
+    /// Loads both networks; the budget serves the one that says what noise is there first. Throws
+    /// ``WeightsError`` naming what is missing or does not fit.
+    package init(
+        folder: ModelFolder,
+        backend: any ComputeBackend,
+        memoryBudget: MemoryBudget = MemoryBudget()
+    ) throws(WeightsError) {
+        var budget = memoryBudget
+        let unet = budget.preparation(for: folder.unet.parameters)
+        let decoder = budget.preparation(for: folder.vae.decoderParameters)
         self.init(
             unet: try UNet(
-                configuration: folder.unet, weights: folder.unetWeights, backend: backend),
+                configuration: folder.unet, weights: folder.unetWeights, backend: backend,
+                preparation: unet),
             decoder: try VAEDecoder(
-                configuration: folder.vae, weights: folder.vaeWeights, backend: backend),
+                configuration: folder.vae, weights: folder.vaeWeights, backend: backend,
+                preparation: decoder),
             backend: backend)
     }
 
@@ -136,45 +149,64 @@ extension LoadedModel {
         texts: UNet.Texts,
         guidance: ClassifierFreeGuidance
     ) -> [Latent] {
-        func run(_ texts: UNet.Texts, copies: Int) -> [Latent] {
-            let all = Array(repeatElement(views, count: copies).joined())
-            let prediction = unet.predict(
-                sample: upload(all.map(\.sample)), timestep: timestep, texts: texts,
-                timeIDs: all.map(\.microConditioning.timeIDs), on: backend)
-            return download(prediction)
-        }
-        guard guidance.isActive else { return run(texts.items(1..<2), copies: 1) }
+        guard guidance.isActive else { return pass(views, timestep, texts.items(1..<2)) }
         let positions = 2 * views.count * views[0].sample.plane
         let both =
             positions <= Self.positionsPerPass
-            ? run(texts, copies: 2)
-            : run(texts.items(0..<1), copies: 1) + run(texts.items(1..<2), copies: 1)
+            ? pass(views, timestep, texts)
+            : pass(views, timestep, texts.items(0..<1)) + pass(views, timestep, texts.items(1..<2))
         return views.indices.map { index in
             guidance.combine(
                 conditional: both[views.count + index], unconditional: both[index])
         }
     }
 
-    /// Latents of one size, to (latents, h, w, channels).
-    private func upload(_ latents: [Latent]) -> DeviceTensor {
-        let first = latents[0]
-        let shape = Shape(latents.count, first.channels, first.height, first.width)
-        return backend.channelsLast(
-            unsafe DeviceTensor(shape: shape) { buffer in
-                for (index, latent) in latents.enumerated() {
-                    let room = index * latent.values.count..<(index + 1) * latent.values.count
-                    _ = unsafe buffer[room].update(fromContentsOf: latent.values)
-                }
-            })
+    /// One prediction for each text and view, text by text, in one run of the network.
+    private func pass(
+        _ views: [ViewInput],
+        _ timestep: Double,
+        _ texts: UNet.Texts
+    ) -> [Latent] {
+        let first = views[0].sample
+        let items = texts.count * views.count
+        let timeIDs = (0..<items).map { views[$0 % views.count].microConditioning.timeIDs }
+        func fill(_ buffer: UnsafeMutableBufferPointer<Float>) {
+            let one = first.values.count
+            for item in 0..<items {
+                let room = unsafe buffer[(item * one)..<((item + 1) * one)]
+                _ = unsafe room.update(fromContentsOf: views[item % views.count].sample.values)
+            }
+        }
+        let shape = ForwardCache.Pass(
+            items: items, height: first.height, width: first.width, texts: texts.count,
+            tokens: texts.tokens)
+        let forward = forwards.prediction(shape) {
+            UNet.Forward(
+                unet, items: items, height: first.height, width: first.width, texts: texts.count,
+                tokens: texts.tokens, on: backend)
+        }
+        if let forward {
+            return unsafe forward.predict(
+                timestep: timestep, texts: texts, timeIDs: timeIDs, sample: fill,
+                read: latents(of:))
+        }
+        let sample = unsafe DeviceTensor(
+            shape: Shape(items, first.channels, first.height, first.width), filling: fill)
+        let prediction = unet.predict(
+            sample: backend.channelsLast(sample), timestep: timestep, texts: texts,
+            timeIDs: timeIDs, on: backend)
+        return latents(of: backend.channelsFirst(prediction))
     }
 
-    /// What ``upload(_:)`` undoes.
-    private func download(_ tensor: DeviceTensor) -> [Latent] {
-        let planes = backend.channelsFirst(tensor)
-        return (0..<planes.items).map { item in
-            Latent(
-                channels: planes.shape[1], height: planes.shape[2], width: planes.shape[3],
-                values: planes.items(item..<(item + 1)).elements)
+    /// Copies of all items of (items, channels, h, w).
+    private func latents(of planes: DeviceTensor) -> [Latent] {
+        let one = planes.shape.count / planes.items
+        return unsafe planes.withElements { elements in
+            (0..<planes.items).map { item in
+                Latent(
+                    channels: planes.shape[1], height: planes.shape[2], width: planes.shape[3],
+                    values: unsafe Array(elements[(item * one)..<((item + 1) * one)]))
+            }
         }
     }
 }
@@ -199,8 +231,21 @@ extension LoadedModel {
             "decoding a tile of \(tile.width)×\(tile.height) latent pixels")
         let factor = Float(configuration.scalingFactor)
         let shift = Float(configuration.shiftFactor)
-        let image = decoder.decode(
-            upload([tile.mapValues { $0 / factor + shift }]), on: backend)
-        return RGBTile(height: image.height, width: image.width, bytes: backend.bytes(image))
+        func fill(_ buffer: UnsafeMutableBufferPointer<Float>) {
+            for index in tile.values.indices {
+                unsafe buffer[index] = tile.values[index] / factor + shift
+            }
+        }
+        func picture(_ image: DeviceTensor) -> RGBTile {
+            RGBTile(height: image.height, width: image.width, bytes: backend.bytes(image))
+        }
+        let shape = ForwardCache.Tile(height: tile.height, width: tile.width)
+        let forward = forwards.decoding(shape) {
+            VAEDecoder.Forward(
+                decoder, items: 1, height: tile.height, width: tile.width, on: backend)
+        }
+        if let forward { return unsafe forward.decode(latents: fill, read: picture) }
+        let latents = unsafe DeviceTensor(shape: tile.shape, filling: fill)
+        return picture(decoder.decode(backend.channelsLast(latents), on: backend))
     }
 }

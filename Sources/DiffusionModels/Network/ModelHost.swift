@@ -6,10 +6,8 @@ package import Tensors
 package actor ModelHost: ComputeModel {
     private let model: LoadedModel
     private nonisolated let thread = ComputeThread()
-    private var texts: [(fingerprint: Fingerprint, texts: UNet.Texts)] = []
-
-    /// Conditionings kept at most, the most recently used: a worker serves few jobs at a time.
-    private static let conditioningsKept = 4
+    /// By the conditioning's fingerprint; a worker serves few jobs at a time.
+    private var texts = RecentlyUsed<Fingerprint, UNet.Texts>(limit: 4)
 
     /// Starts the thread.
     package init(model: LoadedModel) { self.model = model }
@@ -24,9 +22,8 @@ package actor ModelHost: ComputeModel {
 
     /// Throws ``ComputeError/unsuitable(_:)`` when the conditioning is of another model.
     package func prepare(_ conditioning: Conditioning) async throws {
-        guard find(conditioning.fingerprint) == nil else { return }
-        texts.append((conditioning.fingerprint, try model.texts(conditioning)))
-        if texts.count > Self.conditioningsKept { texts.removeFirst() }
+        guard texts.find(conditioning.fingerprint) == nil else { return }
+        texts.insert(try model.texts(conditioning), for: conditioning.fingerprint)
     }
 
     /// Throws ``ComputeError`` when the item does not fit or its conditioning is not there.
@@ -36,21 +33,12 @@ package actor ModelHost: ComputeModel {
     ) async throws -> WorkAnswer {
         switch item {
         case .denoise(let task):
-            guard let texts = find(conditioning) else {
+            guard let texts = texts.find(conditioning) else {
                 throw ComputeError.unknownConditioning(conditioning)
             }
             return .denoise(try model.denoise(task, texts: texts))
         case .decode(let task):
             return .decode(try model.decode(task))
         }
-    }
-
-    /// The prepared texts, which become the most recently used.
-    private func find(_ fingerprint: Fingerprint) -> UNet.Texts? {
-        guard let index = texts.firstIndex(where: { $0.fingerprint == fingerprint }) else {
-            return nil
-        }
-        texts.append(texts.remove(at: index))
-        return texts.last?.texts
     }
 }

@@ -46,12 +46,13 @@ struct ResidualBlock: Sendable {
             bias = backend.linear(embedding, timeProjection)
                 .reshaped(to: Shape(x.items, timeProjection.outputs))
         }
+        // First, because nobody wants a wide input any more after it and the normalisation.
+        let carried = shortcut.map { backend.linear(x, $0) } ?? x
         var hidden = backend.groupNorm(x, norm1, groups: groups, epsilon: epsilon, silu: true)
         hidden = backend.convolution(
-            hidden, convolution1, stride: 1, padding: Padding(1), itemBias: bias, residual: nil)
+            hidden, convolution1, padding: Padding(1), itemBias: bias, residual: nil)
         hidden = backend.groupNorm(
             hidden, norm2, groups: groups, epsilon: epsilon, silu: true)
-        let carried = shortcut.map { backend.linear(x, $0) } ?? x
         return backend.convolution(
             hidden, convolution2, padding: Padding(1), residual: carried)
     }
@@ -62,12 +63,13 @@ struct Downsampler: Sendable {
     private let convolution: ConvolutionWeights
 
     init(_ loader: LayerLoader, _ name: String, channels: Int) throws(WeightsError) {
-        convolution = try loader.convolution("\(name).conv", channels, channels, size: 3)
+        convolution = try loader.convolution(
+            "\(name).conv", channels, channels, size: 3, stride: 2)
     }
 
     /// (items, h, w, c) to (items, ⌈h/2⌉, ⌈w/2⌉, c).
     func apply(_ x: DeviceTensor, on backend: any ComputeBackend) -> DeviceTensor {
-        backend.convolution(x, convolution, stride: 2, padding: Padding(1))
+        backend.convolution(x, convolution, padding: Padding(1))
     }
 }
 

@@ -24,6 +24,9 @@ struct AttentionLayer: Sendable {
         self.heads = heads
     }
 
+    /// Channels of the keys and of the values.
+    var channels: Int { key.outputs }
+
     /// Keys and values of what is looked at, (items, tokens, source).
     func project(
         _ source: DeviceTensor,
@@ -87,6 +90,9 @@ struct TransformerBlock: Sendable {
         contraction = try loader.linear("\(name).ff.net.2", 4 * channels, channels)
     }
 
+    /// Channels of the keys and of the values that this block makes of the text.
+    var textChannels: Int { textAttention.channels }
+
     /// The text as this block looks at it.
     func project(_ text: DeviceTensor, on backend: any ComputeBackend) -> KeysAndValues {
         textAttention.project(text, on: backend)
@@ -106,8 +112,8 @@ struct TransformerBlock: Sendable {
             own, over: selfAttention.project(own, on: backend), residual: x, on: backend)
         hidden = textAttention.apply(
             normalized(hidden, 1), over: text, residual: hidden, on: backend)
-        let expanded = backend.linear(normalized(hidden, 2), expansion)
-        return backend.linear(backend.geglu(expanded), contraction, residual: hidden)
+        let inner = backend.linearGEGLU(normalized(hidden, 2), expansion)
+        return backend.linear(inner, contraction, residual: hidden)
     }
 }
 
@@ -162,4 +168,7 @@ struct SpatialTransformer: Sendable {
 
     /// Entries of the text that ``apply(_:text:on:)`` takes.
     var depth: Int { blocks.count }
+
+    /// Channels of the keys and of the values of each of them.
+    var textChannels: [Int] { blocks.map(\.textChannels) }
 }

@@ -23,14 +23,23 @@ package struct SinusoidalEmbedding: Sendable {
 
     /// The `width` values for one number.
     package func values(of number: Double) -> [Float] {
+        unsafe [Float](unsafeUninitializedCapacity: width) { buffer, count in
+            unsafe fill(UnsafeMutableBufferPointer(rebasing: buffer[..<width]), with: number)
+            count = width
+        }
+    }
+
+    /// Writes the values for one number to `buffer`, which has room for exactly `width`.
+    func fill(_ buffer: UnsafeMutableBufferPointer<Float>, with number: Double) {
+        precondition(buffer.count == width, "room for \(width) values wanted")
         let half = width / 2
         let divisor = Float(Double(half) - frequencyShift)
-        let angles = (0..<half).map { index in
-            Float(number) * expf(-logf(10000) * Float(index) / divisor)
+        let (sines, cosines) = flipSineToCosine ? (half, 0) : (0, half)
+        for index in 0..<half {
+            let angle = Float(number) * expf(-logf(10000) * Float(index) / divisor)
+            unsafe buffer[sines + index] = sinf(angle)
+            unsafe buffer[cosines + index] = cosf(angle)
         }
-        let sines = angles.map { sinf($0) }
-        let cosines = angles.map { cosf($0) }
-        return flipSineToCosine ? cosines + sines : sines + cosines
     }
 }
 
@@ -97,33 +106,62 @@ struct UNetEmbedding: Sendable {
             pooledWidth: added.pooledWidth)
     }
 
-    /// SiLU of the embedding, the form that every residual block wants: (items, 1, width).
-    ///
-    /// `pooled` and `timeIDs` have one entry per item; both are ignored by models without
-    /// `text_time` conditioning.
-    func apply(
-        timestep: Double,
-        pooled: [[Float]],
-        timeIDs: [[Int]],
-        on backend: any ComputeBackend
-    ) -> DeviceTensor {
-        let items = timeIDs.count
-        let time = timeSinusoid.values(of: timestep)
-        let sinusoids = DeviceTensor(
-            Tensor(
-                shape: Shape(items, 1, time.count),
-                elements: Array(repeatElement(time, count: items).joined())))
-        var embedding = timeMLP.apply(sinusoids, on: backend)
-        if let added {
-            var rows: [Float] = []
-            for (pooled, numbers) in zip(pooled, timeIDs) {
-                precondition(pooled.count == added.pooledWidth, "pooled text of another width")
-                rows += pooled
-                for number in numbers { rows += added.sinusoid.values(of: Double(number)) }
+    /// What the network is told about each item in numbers that the host works out.
+    struct Inputs {
+        /// Sinusoids of the timestep, (items, 1, width).
+        let time: DeviceTensor
+        /// The pooled text, then the sinusoids of the six numbers, (items, 1, width); nil for
+        /// models without `text_time` conditioning.
+        let added: DeviceTensor?
+    }
+
+    /// Shapes of the inputs.
+    func inputShapes(items: Int) -> (time: Shape, added: Shape?) {
+        let added = added.map { Shape(items, 1, $0.pooledWidth + 6 * $0.sinusoid.width) }
+        return (Shape(items, 1, timeSinusoid.width), added)
+    }
+
+    /// Writes ``Inputs/time``.
+    func fillTime(_ buffer: UnsafeMutableBufferPointer<Float>, timestep: Double) {
+        for start in stride(from: 0, to: buffer.count, by: timeSinusoid.width) {
+            let row = unsafe UnsafeMutableBufferPointer(
+                rebasing: buffer[start..<(start + timeSinusoid.width)])
+            unsafe timeSinusoid.fill(row, with: timestep)
+        }
+    }
+
+    /// Writes ``Inputs/added`` from one vector and six numbers per item.
+    func fillAdded(
+        _ buffer: UnsafeMutableBufferPointer<Float>,
+        pooled: (_ item: Int) -> [Float],
+        timeIDs: [[Int]]
+    ) {
+        guard let added else { preconditionFailure("a model without text_time conditioning") }
+        let width = added.sinusoid.width
+        let row = added.pooledWidth + 6 * width
+        precondition(buffer.count == timeIDs.count * row, "room for other items")
+        for item in timeIDs.indices {
+            let (text, numbers) = (pooled(item), timeIDs[item])
+            precondition(
+                text.count == added.pooledWidth && numbers.count == 6,
+                "\(text.count) numbers of text and \(numbers.count) others")
+            var start = item * row
+            _ = unsafe buffer[start..<(start + text.count)].update(fromContentsOf: text)
+            start += text.count
+            for index in numbers.indices {
+                let room = unsafe UnsafeMutableBufferPointer(
+                    rebasing: buffer[start..<(start + width)])
+                unsafe added.sinusoid.fill(room, with: Double(numbers[index]))
+                start += width
             }
-            let input = DeviceTensor(
-                Tensor(shape: Shape(items, 1, rows.count / items), elements: rows))
-            embedding = added.mlp.apply(input, residual: embedding, on: backend)
+        }
+    }
+
+    /// SiLU of the embedding, the form that every residual block wants: (items, 1, width).
+    func apply(_ inputs: Inputs, on backend: any ComputeBackend) -> DeviceTensor {
+        var embedding = timeMLP.apply(inputs.time, on: backend)
+        if let added, let numbers = inputs.added {
+            embedding = added.mlp.apply(numbers, residual: embedding, on: backend)
         }
         return backend.activation(embedding, .silu)
     }

@@ -7,7 +7,7 @@ package struct UNet: Sendable {
     /// What the network was built from.
     package let configuration: UNetConfiguration
 
-    private let embedding: UNetEmbedding
+    let embedding: UNetEmbedding
     private let convolutionIn: ConvolutionWeights
     private let downBlocks: [UNetBlock]
     private let midBlock: UNetBlock
@@ -19,9 +19,11 @@ package struct UNet: Sendable {
     package init(
         configuration: UNetConfiguration,
         weights: WeightStore,
-        backend: any ComputeBackend
+        backend: any ComputeBackend,
+        preparation: Preparation
     ) throws(WeightsError) {
-        let loader = LayerLoader(store: weights, backend: backend)
+        let loader = LayerLoader(
+            store: weights, backend: backend, preparation: preparation)
         let channels = configuration.blockOutChannels[0]
         self.configuration = configuration
         embedding = try UNetEmbedding(loader, configuration)
@@ -50,12 +52,29 @@ package struct UNet: Sendable {
     /// Texts as the network looks at them: keys and values for every transformer block. They do
     /// not change from step to step, so they are made once.
     package struct Texts: Sendable {
-        fileprivate let entries: [KeysAndValues]
-        fileprivate let pooled: [[Float]]
+        /// Of all texts that were prepared together.
+        let entries: [KeysAndValues]
+        let pooled: [[Float]]
+        /// Which of them these are.
+        let range: Range<Int>
 
-        /// Some consecutive texts.
+        /// How many.
+        package var count: Int { range.count }
+        /// Tokens of each; 0 where nothing looks at texts.
+        package var tokens: Int { entries.isEmpty ? 0 : entries[0].keys.shape[1] }
+
+        /// Some consecutive texts; shares the memory.
         package func items(_ range: Range<Int>) -> Texts {
-            Texts(entries: entries.map { $0.items(range) }, pooled: Array(pooled[range]))
+            precondition(range.lowerBound >= 0 && range.upperBound <= count, "no such texts")
+            let first = self.range.lowerBound
+            return Texts(
+                entries: entries, pooled: pooled,
+                range: (first + range.lowerBound)..<(first + range.upperBound))
+        }
+
+        /// The pooled vector that one of `items` is given; the texts divide them.
+        func pooled(item: Int, of items: Int) -> [Float] {
+            pooled[range.lowerBound + item / (items / count)]
         }
     }
 
@@ -66,9 +85,11 @@ package struct UNet: Sendable {
         pooled: [[Float]],
         on backend: any ComputeBackend
     ) -> Texts {
+        precondition(hiddenStates.items == pooled.count, "a pooled vector per text wanted")
         let blocks = downBlocks + [midBlock] + upBlocks
         return Texts(
-            entries: blocks.flatMap { $0.project(hiddenStates, on: backend) }, pooled: pooled)
+            entries: blocks.flatMap { $0.project(hiddenStates, on: backend) }, pooled: pooled,
+            range: 0..<pooled.count)
     }
 
     /// Predicts for every item of `sample`, (items, height, width, in) to (items, height, width,
@@ -84,16 +105,35 @@ package struct UNet: Sendable {
         timeIDs: [[Int]],
         on backend: any ComputeBackend
     ) -> DeviceTensor {
+        let items = sample.items
         precondition(
-            timeIDs.count == sample.items && sample.items % texts.pooled.count == 0,
-            "\(sample.items) items, \(timeIDs.count) time ids, \(texts.pooled.count) texts")
-        let served = sample.items / texts.pooled.count
+            timeIDs.count == items && items % texts.count == 0,
+            "\(items) items, \(timeIDs.count) time ids, \(texts.count) texts")
+        let shapes = embedding.inputShapes(items: items)
+        let time = unsafe DeviceTensor(shape: shapes.time) {
+            unsafe embedding.fillTime($0, timestep: timestep)
+        }
+        let added = shapes.added.map { shape in
+            unsafe DeviceTensor(shape: shape) { buffer in
+                unsafe embedding.fillAdded(
+                    buffer, pooled: { texts.pooled(item: $0, of: items) }, timeIDs: timeIDs)
+            }
+        }
+        return apply(
+            sample, UNetEmbedding.Inputs(time: time, added: added),
+            text: texts.entries.map { $0.items(texts.range) }, on: backend)
+    }
+
+    /// The network itself: as ``predict(sample:timestep:texts:timeIDs:on:)``, which prepares its
+    /// inputs; `text` has an entry per transformer block.
+    func apply(
+        _ sample: DeviceTensor,
+        _ inputs: UNetEmbedding.Inputs,
+        text: [KeysAndValues],
+        on backend: any ComputeBackend
+    ) -> DeviceTensor {
         let surroundings = UNetSurroundings(
-            embedding: embedding.apply(
-                timestep: timestep,
-                pooled: texts.pooled.flatMap { Array(repeating: $0, count: served) },
-                timeIDs: timeIDs, on: backend),
-            text: texts.entries, backend: backend)
+            embedding: embedding.apply(inputs, on: backend), text: text, backend: backend)
         var hidden = backend.convolution(sample, convolutionIn, padding: Padding(1))
         var skips = [hidden]
         for block in downBlocks {
@@ -108,6 +148,10 @@ package struct UNet: Sendable {
             epsilon: configuration.normEpsilon, silu: true)
         return backend.convolution(hidden, convolutionOut, padding: Padding(1))
     }
+
+    /// Channels of the keys and of the values that each transformer block makes of a text, in
+    /// the order of ``Texts/entries``.
+    var textChannels: [Int] { (downBlocks + [midBlock] + upBlocks).flatMap(\.textChannels) }
 
     /// Roughly the most memory that a prediction for `positions` latent pixels (items × height ×
     /// width) takes beside the weights, in bytes: skips and what is in hand at the finest level.

@@ -59,6 +59,9 @@ struct UNetBlock: Sendable {
         firstText += transformers.reduce(0) { $0 + $1.depth }
     }
 
+    /// Channels of the keys and of the values that each transformer block makes of the text.
+    var textChannels: [Int] { transformers.flatMap(\.textChannels) }
+
     /// The text as each of the block's transformer blocks looks at it.
     func project(_ text: DeviceTensor, on backend: any ComputeBackend) -> [KeysAndValues] {
         transformers.flatMap { $0.project(text, on: backend) }

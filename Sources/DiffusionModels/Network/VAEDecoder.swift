@@ -27,9 +27,11 @@ package struct VAEDecoder: Sendable {
     package init(
         configuration: VAEConfiguration,
         weights: WeightStore,
-        backend: any ComputeBackend
+        backend: any ComputeBackend,
+        preparation: Preparation
     ) throws(WeightsError) {
-        let loader = LayerLoader(store: weights, backend: backend)
+        let loader = LayerLoader(
+            store: weights, backend: backend, preparation: preparation)
         let groups = configuration.normGroups
         let channels = configuration.blockOutChannels
         let top = channels[channels.count - 1]

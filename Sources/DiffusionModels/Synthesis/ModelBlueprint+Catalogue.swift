@@ -1,3 +1,5 @@
+internal import ComputeBackends
+
 extension ModelBlueprint {
     /// SDXL's shape, two orders of magnitude narrower.
     static let tiny = xl(

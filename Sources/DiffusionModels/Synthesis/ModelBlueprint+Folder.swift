@@ -1,3 +1,5 @@
+internal import ComputeBackends
+
 extension ModelBlueprint {
     /// The configuration files of a diffusers pipeline's folder; weights are not looked at.
     ///

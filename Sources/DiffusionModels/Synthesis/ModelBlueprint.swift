@@ -1,3 +1,5 @@
+internal import ComputeBackends
+
 /// Everything that a synthesized folder's files are made of.
 struct ModelBlueprint: Sendable {
     var family: ModelFamily

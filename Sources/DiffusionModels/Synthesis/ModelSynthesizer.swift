@@ -1,3 +1,4 @@
+package import ComputeBackends
 internal import Foundation
 internal import Tensors
 

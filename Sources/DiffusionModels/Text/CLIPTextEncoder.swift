@@ -30,9 +30,9 @@ package struct CLIPTextEncoder: Sendable {
     package let configuration: CLIPTextConfiguration
     private let backend: any ComputeBackend
     /// (vocabulary, width)
-    private let tokenTable: DeviceTensor
+    private let tokenTable: StoredTensor
     /// (positions, width)
-    private let positionTable: DeviceTensor
+    private let positionTable: StoredTensor
     private let layers: [Layer]
     private let finalNorm: NormWeights
     private let projection: LinearWeights?
@@ -44,14 +44,16 @@ package struct CLIPTextEncoder: Sendable {
         backend: any ComputeBackend
     ) throws(WeightsError) {
         let width = configuration.hiddenWidth
-        let loader = LayerLoader(store: weights, backend: backend)
+        // A prompt is encoded once or twice: preparing ahead would not pay.
+        let loader = LayerLoader(store: weights, backend: backend, preparation: .onTheWay)
         let embeddings = "text_model.embeddings"
         self.configuration = configuration
         self.backend = backend
-        tokenTable = try loader.tensor(
-            "\(embeddings).token_embedding.weight", Shape(configuration.vocabularySize, width))
-        positionTable = try loader.tensor(
-            "\(embeddings).position_embedding.weight", Shape(configuration.positions, width))
+        tokenTable = try weights.stored(
+            "\(embeddings).token_embedding.weight",
+            shape: Shape(configuration.vocabularySize, width))
+        positionTable = try weights.stored(
+            "\(embeddings).position_embedding.weight", shape: Shape(configuration.positions, width))
         var layers: [Layer] = []
         for index in 0..<configuration.layers {
             let name = "text_model.encoder.layers.\(index)"
@@ -91,8 +93,7 @@ package struct CLIPTextEncoder: Sendable {
             ids.allSatisfy { (0..<configuration.vocabularySize).contains($0) },
             "a token is outside the vocabulary")
         var x = backend.add(
-            backend.gatherRows(tokenTable, ids),
-            backend.gatherRows(positionTable, Array(ids.indices)))
+            tokenTable.rows(ids), positionTable.rows(Array(ids.indices)))
         var penultimate = x
         for layer in layers {
             penultimate = x

@@ -1,3 +1,4 @@
+internal import ComputeBackends
 package import Tensors
 
 /// Latents in a file: one safetensors tensor `latents` of shape (1, C, h, w), float32.

@@ -52,11 +52,16 @@ internal import Glibc
         in range: Range<Int>,
         _ body: (UnsafeRawBufferPointer) -> Result
     ) -> Result {
-        precondition(range.lowerBound >= 0 && range.upperBound <= count, "outside the file")
-        let whole = unsafe UnsafeRawBufferPointer(start: address, count: count)
         advise(range, MADV_WILLNEED)
         defer { advise(range, MADV_DONTNEED) }
-        return unsafe body(UnsafeRawBufferPointer(rebasing: whole[range]))
+        return unsafe body(bytes(in: range))
+    }
+
+    /// The bytes of `range`, which must lie inside the file; valid as long as this file is mapped.
+    func bytes(in range: Range<Int>) -> UnsafeRawBufferPointer {
+        precondition(range.lowerBound >= 0 && range.upperBound <= count, "outside the file")
+        let whole = unsafe UnsafeRawBufferPointer(start: address, count: count)
+        return unsafe UnsafeRawBufferPointer(rebasing: whole[range])
     }
 
     /// Tells the system about the whole pages inside a range of at least a megabyte. The pages'

@@ -1,3 +1,4 @@
+internal import ComputeBackends
 package import Tensors
 
 /// What a safetensors header says about one tensor, checked against the file.
@@ -54,6 +55,15 @@ package struct SafeTensorsFile: Sendable {
         _ body: (UnsafeRawBufferPointer) -> Result
     ) -> Result {
         unsafe file.withBytes(in: entry.byteRange, body)
+    }
+
+    /// A tensor where it lies in the mapped file; nil for element types that networks do not use.
+    func stored(_ entry: TensorEntry) -> StoredTensor? {
+        guard let type = FloatType(rawValue: entry.elementType), !entry.byteRange.isEmpty else {
+            return nil
+        }
+        return unsafe StoredTensor(
+            shape: entry.shape, type: type, bytes: file.bytes(in: entry.byteRange), owner: file)
     }
 
     private static func header(of file: MappedFile) throws(WeightsError) -> [UInt8] {

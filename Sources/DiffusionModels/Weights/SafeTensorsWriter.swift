@@ -1,3 +1,4 @@
+package import ComputeBackends
 package import Tensors
 
 /// Writes a safetensors file tensor by tensor, so that a file of any size needs the memory of

@@ -1,3 +1,4 @@
+package import ComputeBackends
 internal import Synchronization
 package import Tensors
 
@@ -73,6 +74,16 @@ package final class WeightStore: Sendable {
     ) throws(WeightsError) {
         precondition(buffer.count == shape.count, "room for \(shape) wanted")
         unsafe widen(try checked(name, shape: shape), into: buffer)
+    }
+
+    /// A tensor where it lies in its file, which stays mapped as long as the tensor is kept. Throws
+    /// as ``tensor(_:shape:)`` does.
+    package func stored(_ name: String, shape: Shape) throws(WeightsError) -> StoredTensor {
+        let location = try checked(name, shape: shape)
+        guard let tensor = files[location.file].stored(location.entry) else {
+            preconditionFailure("the element type was checked, and no network has empty tensors")
+        }
+        return tensor
     }
 
     /// Checks that every parameter of a network is there, in its shape and in a type that can be

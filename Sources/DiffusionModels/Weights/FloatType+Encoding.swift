@@ -1,25 +1,6 @@
 internal import ComputeBackends
 
-/// The element types that weights may have; all are widened to float32 without rounding.
-package enum FloatType: String, Sendable, CaseIterable {
-    case float32 = "F32"
-    case float16 = "F16"
-    case bfloat16 = "BF16"
-
-    /// Bytes per element.
-    package var byteCount: Int { self == .float32 ? 4 : 2 }
-
-    /// Widens little-endian elements; `bytes` holds exactly as many as `buffer` has room for.
-    func widen(_ bytes: UnsafeRawBufferPointer, into buffer: UnsafeMutableBufferPointer<Float>) {
-        precondition(bytes.count == buffer.count * byteCount, "element counts differ")
-        switch self {
-        case .float32:
-            unsafe UnsafeMutableRawBufferPointer(buffer).copyMemory(from: bytes)
-        case .float16: unsafe HalfPrecision.widenFloat16(bytes, into: buffer)
-        case .bfloat16: unsafe HalfPrecision.widenBFloat16(bytes, into: buffer)
-        }
-    }
-
+extension FloatType {
     /// The little-endian bytes of `values`, rounded to the nearest, ties to even.
     func encode(_ values: ArraySlice<Float>) -> [UInt8] {
         switch self {

@@ -1,0 +1,57 @@
+internal import Synchronization
+
+/// The forwards that a model has laid out, the most recently used few of one network: a worker
+/// that begins to decode gives the memory of its predictions back, and the reverse.
+final class ForwardCache: Sendable {
+    /// What a prediction is laid out for.
+    struct Pass: Equatable, Sendable {
+        let items: Int
+        let height: Int
+        let width: Int
+        let texts: Int
+        let tokens: Int
+    }
+
+    /// What a decoding is laid out for, in latent pixels.
+    struct Tile: Equatable, Sendable {
+        let height: Int
+        let width: Int
+    }
+
+    /// Kept at most: the passes of a step are of one size, but for its last.
+    static let limit = 2
+
+    private struct Kept: Sendable {
+        var predictions = RecentlyUsed<Pass, UNet.Forward>(limit: ForwardCache.limit)
+        var decodings = RecentlyUsed<Tile, VAEDecoder.Forward>(limit: ForwardCache.limit)
+    }
+
+    private let kept = Mutex(Kept())
+
+    /// The forward for a pass, made by `make` if it is not there; nil when `make` has none.
+    func prediction(_ pass: Pass, make: () -> UNet.Forward?) -> UNet.Forward? {
+        kept.withLock { kept in
+            kept.decodings.removeAll()
+            if let forward = kept.predictions.find(pass) { return forward }
+            guard let forward = make() else { return nil }
+            kept.predictions.insert(forward, for: pass)
+            return forward
+        }
+    }
+
+    /// The forward for a tile, made by `make` if it is not there; nil when `make` has none.
+    func decoding(_ tile: Tile, make: () -> VAEDecoder.Forward?) -> VAEDecoder.Forward? {
+        kept.withLock { kept in
+            kept.predictions.removeAll()
+            if let forward = kept.decodings.find(tile) { return forward }
+            guard let forward = make() else { return nil }
+            kept.decodings.insert(forward, for: tile)
+            return forward
+        }
+    }
+
+    /// How many there are, of predictions and of decodings.
+    var counts: (predictions: Int, decodings: Int) {
+        kept.withLock { ($0.predictions.count, $0.decodings.count) }
+    }
+}

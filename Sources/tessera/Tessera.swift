@@ -29,7 +29,7 @@ struct Tessera: ParsableCommand {
         version: tesseraVersion,
         subcommands: [
             GenerateCommand.self, PlanCommand.self, WorkerCommand.self, DoctorCommand.self,
-            SynthesizeCommand.self,
+            SynthesizeCommand.self, BenchCommand.self,
         ]
     )
 }

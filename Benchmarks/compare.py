@@ -21,7 +21,7 @@ from cases import CASES, PEERS, REFERENCE, TESSERA, Case
 from machine import machine_facts, package_versions
 from prepare import HERE, Workshop
 from race import Result, race
-from report import markdown, ratio
+from report import disturbed, markdown, ratio, ratios_in_rounds
 
 # Of the standard deviation of PyTorch's answer, in float32.
 ALLOWED_DIFFERENCE = 1e-3
@@ -98,7 +98,8 @@ def measure(case: Case, shop: Workshop, options: argparse.Namespace) -> dict:
                     for name, result in results.items()},
         "tessera_report": results[TESSERA].summary,
     }
-    report["ratio_to_best_peer"] = ratio(report)
+    report |= {"ratio_to_best_peer": ratio(report), "ratios_in_rounds": ratios_in_rounds(report),
+               "disturbed": disturbed(report)}
     return report
 
 

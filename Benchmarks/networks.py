@@ -45,7 +45,7 @@ class VAEDecoder(torch.nn.Module):
 
 
 class TextEncoders(torch.nn.Module):
-    """SDXL's hidden states (1, tokens, width) of both encoders side by side, and the pooled text."""
+    """SDXL's hidden states (1, tokens, width), both encoders side by side, and the pooled text."""
 
     inputs = ("tokens", "tokens_2")
 

@@ -37,7 +37,7 @@ class Result:
     first_forward_seconds: list[float] = field(default_factory=list)
     # The largest resident set of any of its processes.
     peak_memory_bytes: int = 0
-    # Of the processors' time, while it ran: what others took, or the host of a virtual machine.
+    # Of the processors' time, in each turn: what it waited for while others had them.
     disturbance: list[float] = field(default_factory=list)
     summary: dict = field(default_factory=dict)
     error: str | None = None
@@ -67,15 +67,15 @@ class EngineProcess:
         return seconds
 
     def turn(self, burst: int) -> tuple[float, float]:
-        """The median seconds of `burst` forwards, and the share of time that others took."""
+        """The median seconds of `burst` forwards, and how much it was disturbed."""
         self.process.send_signal(signal.SIGCONT)
-        before = ProcessorTime.now(self.process.pid)
+        before = WaitingTime.now(self.process.pid)
         seconds = []
         for _ in range(burst):
             self.process.stdin.write("run\n")
             self.process.stdin.flush()
             seconds.append(self._read("run")["seconds"])
-        disturbance = ProcessorTime.now(self.process.pid).disturbance(since=before)
+        disturbance = WaitingTime.now(self.process.pid).disturbance(since=before)
         self._stop()
         return statistics.median(seconds), disturbance
 
@@ -122,28 +122,33 @@ class EngineProcess:
 
 
 @dataclass(frozen=True)
-class ProcessorTime:
-    """Counters of time in ticks, and when they were read."""
+class WaitingTime:
+    """Counters of time in which a process would have run but could not."""
 
-    busy: int
-    own: int
-    seconds: float
+    # Of all its threads, ready to run while something else had the processor.
+    ready: float
+    # Of all processors, taken by the host of this virtual machine.
+    stolen: float
+    read_at: float
 
     @staticmethod
-    def now(pid: int) -> "ProcessorTime":
-        # user nice system idle iowait irq softirq steal, see proc(5); the process's own are the
-        # 14th and 15th field, counted here from behind its name.
-        total = [int(word) for word in Path("/proc/stat").read_text().split()[1:9]]
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return ProcessorTime(
-            sum(total) - total[3] - total[4], int(fields[11]) + int(fields[12]),
-            time.perf_counter())
+    def now(pid: int) -> "WaitingTime":
+        # The second number of schedstat is in nanoseconds; see sched-stats in Linux's
+        # documentation. Stolen ticks are the eighth number of proc(5)'s stat.
+        ready = 0
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            try:
+                ready += int((thread / "schedstat").read_text().split()[1])
+            except (OSError, IndexError):
+                pass  # A thread that has just ended, or a system that does not count.
+        stolen = int(Path("/proc/stat").read_text().split()[8])
+        return WaitingTime(
+            ready * 1e-9, stolen / os.sysconf("SC_CLK_TCK"), time.perf_counter())
 
-    def disturbance(self, since: "ProcessorTime") -> float:
-        """The share of all processors' time that neither this process nor idleness took."""
-        ticks = (self.seconds - since.seconds) * os.sysconf("SC_CLK_TCK") * os.cpu_count()
-        others = (self.busy - since.busy) - (self.own - since.own)
-        return max(0.0, others / ticks) if ticks > 0 else 0.0
+    def disturbance(self, since: "WaitingTime") -> float:
+        """Waiting as a share of all processors' time."""
+        waited = max(0.0, self.ready - since.ready) + self.stolen - since.stolen
+        return waited / ((self.read_at - since.read_at) * os.cpu_count())
 
 
 def race(

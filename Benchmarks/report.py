@@ -1,8 +1,9 @@
 """Tables of what was measured, in Markdown."""
 
-from statistics import median
-
 from cases import PEERS, REFERENCE, TESSERA
+
+# Of all processors' time.
+ALLOWED_DISTURBANCE = 0.05
 
 ENGINES = (TESSERA, *(engine.name for engine in PEERS))
 
@@ -15,13 +16,24 @@ def best_peer(case: dict) -> tuple[str, float] | None:
 
 
 def ratio(case: dict) -> float | None:
-    """Tessera's time over the best peer's, median of the rounds: below 1, Tessera is faster."""
-    own, best = case["engines"][TESSERA], best_peer(case)
-    if best is None or own["median_seconds"] is None:
-        return None
-    peer = case["engines"][best[0]]
-    return median(ours / theirs for ours, theirs in
-                  zip(own["turn_seconds"], peer["turn_seconds"], strict=True))
+    """Tessera's median over the best peer's: below 1, Tessera is faster."""
+    own, best = case["engines"][TESSERA]["median_seconds"], best_peer(case)
+    return own / best[1] if own and best else None
+
+
+def ratios_in_rounds(case: dict) -> list[float]:
+    """The same in every single round, against the same peer: how far to trust the ratio."""
+    if ratio(case) is None:
+        return []
+    own, peer = case["engines"][TESSERA], case["engines"][best_peer(case)[0]]
+    return [ours / theirs for ours, theirs in
+            zip(own["turn_seconds"], peer["turn_seconds"], strict=True)]
+
+
+def disturbed(case: dict) -> bool:
+    """Whether an engine waited so long for processors that the case should be run again."""
+    return any((engine["median_disturbance"] or 0) > ALLOWED_DISTURBANCE
+               for engine in case["engines"].values())
 
 
 def markdown(results: dict) -> str:
@@ -41,7 +53,7 @@ def markdown(results: dict) -> str:
               "Tessera / PyTorch", start_ratio_cell),
         table(f"Largest difference from {REFERENCE}, in standard deviations of its answer",
               results, difference_cell),
-        table("Processor time that others took meanwhile, median of the turns", results,
+        table("Time spent waiting for a processor that others had, median of the turns", results,
               disturbance_cell),
     ]) + "\n"
 
@@ -67,7 +79,11 @@ def time_cell(case: dict, name: str, engine: dict) -> str:
 
 
 def ratio_cell(case: dict) -> str:
-    return "–" if ratio(case) is None else f"{ratio(case):.2f}"
+    if ratio(case) is None:
+        return "–"
+    spread = ratios_in_rounds(case)
+    text = f"{ratio(case):.2f} ({min(spread):.2f} to {max(spread):.2f})"
+    return text + ", disturbed" if disturbed(case) else text
 
 
 def memory_cell(case: dict, name: str, engine: dict) -> str:

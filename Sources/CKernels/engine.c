@@ -1,8 +1,10 @@
 // Instruction sets, and a team of threads that takes tiles from a shared counter.
 //
-// Waiting is done by spinning for some microseconds, since a forward pass is hundreds of short
-// parallel loops, and asleep on a condition variable after that. A loop never waits for a thread
-// that has not come: on a busy machine the others do its share.
+// A forward pass is hundreds of short parallel loops, and waking a sleeping thread takes as long as
+// many of them, longer still in a virtual machine. Waiting is therefore done by spinning for some
+// microseconds, then for about a millisecond by giving way to whoever else wants the processor, and
+// only then asleep on a condition variable. A loop never waits for a thread that has not come: on a
+// busy machine the others do its share.
 #define _GNU_SOURCE  // CPU_COUNT
 #include "kernel_table.h"
 
@@ -69,7 +71,7 @@ struct tsr_engine {
     pthread_cond_t wake;
 };
 
-enum { TSR_SPINS = 2000 };
+enum { TSR_SPINS = 2000, TSR_YIELDS = 2000 };
 
 static inline void relax(void) {
 #if defined(__x86_64__)
@@ -95,6 +97,10 @@ static void await_news(tsr_engine *engine, unsigned seen) {
     for (int spin = 0; spin < TSR_SPINS; spin++) {
         if (is_news(engine, seen)) return;
         relax();
+    }
+    for (int yield = 0; yield < TSR_YIELDS; yield++) {
+        if (is_news(engine, seen)) return;
+        sched_yield();
     }
     pthread_mutex_lock(&engine->mutex);
     atomic_fetch_add(&engine->sleepers, 1);

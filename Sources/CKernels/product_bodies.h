@@ -32,6 +32,11 @@ static inline __attribute__((always_inline)) void tsr_multiply_block(
         }
     }
     for (size_t k = 0; k < depth; k++, panel += TSR_PANEL_WIDTH) {
+        // With few rows the panel streams by faster than the processor foresees.
+        if (ROWS <= 4) {
+            __builtin_prefetch(panel + 16 * TSR_PANEL_WIDTH);
+            __builtin_prefetch(panel + 16 * TSR_PANEL_WIDTH + TSR_VECTOR);
+        }
         tsr_vector b0 = tsr_load(panel), b1 = tsr_load(panel + TSR_VECTOR);
 #pragma clang loop unroll(full)
         for (int r = 0; r < ROWS; r++) {

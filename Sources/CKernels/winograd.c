@@ -21,6 +21,7 @@ enum {
     TILE_PATCHES = 64, TILE_PANELS = 2, STORED_PATCHES = 256, STORED_PANELS = 1,
     FILTER_FLOATS = 36 << 12,  // of filters transformed on the way: 576 KB
     TILES_PER_THREAD = 4,
+    PART_VALUES = 6,
 };
 
 typedef struct {
@@ -32,13 +33,16 @@ typedef struct {
     tsr_cut blocks;            // of patches
     tsr_cut rows, columns;     // of a block's patches, of the outputs
     size_t depth;              // inputs multiplied at once
+    // Whether a tile is some of the 36 values of some outputs, for all patches: images so small
+    // that whole tiles would leave threads without work.
+    bool in_parts;
     size_t input_stride, sums_stride, filter_stride;  // floats between the 36 matrices of each
     size_t room_floats;        // of a thread: its sums, and filters transformed on the way
 
     size_t block, block_patches;  // in hand
     float *zeros;        // (inputs)
     float *transformed;  // 36 times (block, inputs)
-    float *rooms;        // per thread
+    float *rooms;        // per thread, or one for all where tiles are parts of the 36 values
 } winograd_job;
 
 bool tsr_winograd_suits(const tsr_filter_shape *filter) {
@@ -69,8 +73,10 @@ static winograd_job plan(
     job.rows = tsr_cut_evenly(job.blocks.size, prepared ? TILE_PATCHES : STORED_PATCHES, strip);
     job.columns = tsr_cut_evenly(outputs, (prepared ? TILE_PANELS : STORED_PANELS) * panel, panel);
     job.columns = tsr_cut_finer(outputs, job.columns, job.rows.count, wanted, panel);
+    job.in_parts = prepared && threads > 1 && job.blocks.count == 1 && job.rows.count == 1
+        && job.columns.count < wanted;
     job.input_stride = apart(job.blocks.size * inputs);
-    job.sums_stride = apart(job.rows.size * job.columns.size);
+    job.sums_stride = apart(job.rows.size * (job.in_parts ? outputs : job.columns.size));
     job.room_floats = VALUES * job.sums_stride;
     if (prepared) {
         job.depth = tsr_cut_evenly(inputs, TSR_MOST_DEPTH, 1).size;
@@ -166,6 +172,7 @@ static void input_tile(void *context, size_t index, int thread) {
 
 typedef struct {
     size_t row, rows, column, columns;
+    size_t sums_width;  // floats from one row of sums to the next
     float *sums, *filters;  // 36 times (rows, columns), 36 times panels
 } product_tile;
 
@@ -193,13 +200,15 @@ static filter_panels filters_for(
     return (filter_panels){tile->filters, job->depth * width};
 }
 
-static void multiply(const winograd_job *job, const product_tile *tile) {
+// The sums of values `first` ..< `end`.
+static void multiply(
+    const winograd_job *job, const product_tile *tile, size_t first, size_t end) {
     const tsr_kernels *kernels = job->kernels;
     size_t inputs = job->shape->filter.inputs;
     for (size_t depth = 0; depth < inputs; depth += job->depth) {
         size_t count = tsr_min(job->depth, inputs - depth);
         filter_panels filters = filters_for(job, tile, depth, count);
-        for (size_t value = 0; value < VALUES; value++) {
+        for (size_t value = first; value < end; value++) {
             const float *x = job->transformed + value * job->input_stride
                 + tile->row * inputs + depth;
             float *sums = tile->sums + value * job->sums_stride;
@@ -207,7 +216,7 @@ static void multiply(const winograd_job *job, const product_tile *tile) {
                 kernels->multiply_strip(
                     tsr_min(kernels->strip, tile->rows - r), tile->columns, count, x + r * inputs,
                     inputs, filters.first + value * job->filter_stride, filters.panel_stride,
-                    depth == 0, sums + r * tile->columns, tile->columns);
+                    depth == 0, sums + r * tile->sums_width, tile->sums_width);
             }
         }
     }
@@ -223,7 +232,7 @@ static void write_patch(const winograd_job *job, const product_tile *tile, size_
     size_t pixel = (place.item * shape->out_height + place.y) * shape->out_width + place.x;
     size_t start = pixel * outputs + tile->column;
     job->kernels->winograd_output(
-        tile->columns, tile->sums + row * tile->columns, job->sums_stride, rows, columns,
+        tile->columns, tile->sums + row * tile->sums_width, job->sums_stride, rows, columns,
         operands->bias ? operands->bias + tile->column : NULL,
         operands->item_bias ? operands->item_bias + place.item * outputs + tile->column : NULL,
         operands->residual ? operands->residual + start : NULL, operands->y + start, line,
@@ -238,11 +247,34 @@ static void output_tile(void *context, size_t index, int thread) {
     tile.column = index / job->rows.count * job->columns.size;
     tile.rows = tsr_min(job->rows.size, job->block_patches - tile.row);
     tile.columns = tsr_min(job->columns.size, job->shape->filter.outputs - tile.column);
+    tile.sums_width = tile.columns;
     tile.filters = job->rooms + (size_t)thread * job->room_floats;
     tile.sums = tile.filters
         + (job->operands->weights->prepared ? 0 : VALUES * job->filter_stride);
-    multiply(job, &tile);
+    multiply(job, &tile, 0, VALUES);
     for (size_t row = 0; row < tile.rows; row++) write_patch(job, &tile, row);
+}
+
+static void part_tile(void *context, size_t index, int thread) {
+    (void)thread;
+    const winograd_job *job = context;
+    size_t outputs = job->shape->filter.outputs;
+    size_t value = index % (VALUES / PART_VALUES) * PART_VALUES;
+    size_t column = index / (VALUES / PART_VALUES) * job->columns.size;
+    product_tile tile = {
+        .rows = job->block_patches, .column = column,
+        .columns = tsr_min(job->columns.size, outputs - column),
+        .sums_width = outputs, .sums = job->rooms + column,
+    };
+    multiply(job, &tile, value, value + PART_VALUES);
+}
+
+static void whole_patch_tile(void *context, size_t row, int thread) {
+    (void)thread;
+    const winograd_job *job = context;
+    size_t outputs = job->shape->filter.outputs;
+    product_tile tile = {.columns = outputs, .sums_width = outputs, .sums = job->rooms};
+    write_patch(job, &tile, row);
 }
 
 void tsr_winograd(
@@ -258,6 +290,12 @@ void tsr_winograd(
     for (job.block = 0; job.block < job.patches; job.block += job.blocks.size) {
         job.block_patches = tsr_min(job.blocks.size, job.patches - job.block);
         tsr_parallel_for(engine, job.block_patches, input_tile, &job);
-        tsr_parallel_for(engine, job.rows.count * job.columns.count, output_tile, &job);
+        if (job.in_parts) {
+            size_t parts = VALUES / PART_VALUES * job.columns.count;
+            tsr_parallel_for(engine, parts, part_tile, &job);
+            tsr_parallel_for(engine, job.block_patches, whole_patch_tile, &job);
+        } else {
+            tsr_parallel_for(engine, job.rows.count * job.columns.count, output_tile, &job);
+        }
     }
 }

@@ -1,8 +1,8 @@
 /// Places in one block of memory for arrays whose times of use are known ahead: arrays that are
 /// in use together lie apart, others may share their place.
 ///
-/// Largest first, each in the smallest gap that is free during its whole time (Pisarchyk & Lee
-/// 2020, arXiv 2001.03288, "greedy by size").
+/// Largest first, or largest and longest in use first, each in the smallest gap that is free
+/// during its whole time (Pisarchyk & Lee 2020, arXiv 2001.03288, "greedy by size").
 struct ArenaLayout: Sendable {
     /// An array to be placed.
     struct Item: Sendable {
@@ -20,22 +20,39 @@ struct ArenaLayout: Sendable {
     /// Lays out `items`; `alignment` is positive.
     init(_ items: [Item], alignment: Int) {
         precondition(alignment > 0, "no alignment")
-        func padded(_ size: Int) -> Int { (size + alignment - 1) / alignment * alignment }
+        let items = items.map { item in
+            let size = (item.size + alignment - 1) / alignment * alignment
+            return Item(size: size, lifetime: item.lifetime)
+        }
+        // Neither order is always the better one.
+        let layouts = [
+            Self.placed(items) { $0.size },
+            Self.placed(items) { $0.size * $0.lifetime.count },
+        ]
+        self = layouts[1].size < layouts[0].size ? layouts[1] : layouts[0]
+    }
+
+    private init(offsets: [Int], size: Int) {
+        self.offsets = offsets
+        self.size = size
+    }
+
+    /// Places the items one by one, those of the highest rank first.
+    private static func placed(_ items: [Item], rank: (Item) -> Int) -> ArenaLayout {
         var offsets = Array(repeating: 0, count: items.count)
         // Numbers of the items that have a place, by ascending offset.
         var placed: [Int] = []
         var end = 0
-        let order = items.indices.sorted {
-            (items[$1].size, $0) < (items[$0].size, $1)
-        }
+        let ranks = items.map(rank)
+        let order = items.indices.sorted { (ranks[$1], $0) < (ranks[$0], $1) }
         for index in order where items[index].size > 0 {
-            let size = padded(items[index].size)
+            let (size, lifetime) = (items[index].size, items[index].lifetime)
             var best: (offset: Int, gap: Int)?
             var free = 0
-            for other in placed where items[other].lifetime.overlaps(items[index].lifetime) {
+            for other in placed where items[other].lifetime.overlaps(lifetime) {
                 let gap = offsets[other] - free
                 if gap >= size, gap < best?.gap ?? .max { best = (free, gap) }
-                free = max(free, offsets[other] + padded(items[other].size))
+                free = max(free, offsets[other] + items[other].size)
             }
             let offset = best?.offset ?? free
             offsets[index] = offset
@@ -43,8 +60,7 @@ struct ArenaLayout: Sendable {
             let position = placed.partitioningIndex { offsets[$0] >= offset }
             placed.insert(index, at: position)
         }
-        self.offsets = offsets
-        size = end
+        return ArenaLayout(offsets: offsets, size: end)
     }
 
     /// The most that is in use at one time: no layout is smaller.

@@ -61,10 +61,9 @@ extension CPUBackend {
         _ fill: (OpaquePointer, UnsafeMutablePointer<Float>) -> Void
     ) -> DeviceTensor {
         withEngine { engine in
-            let floats = unsafe count(engine.handle)
-            let room = HostBuffer(count: floats)
+            let room = unsafe engine.room(count(engine.handle))
             unsafe fill(engine.handle, room.base)
-            return DeviceTensor(shape: Shape(floats), storage: room)
+            return room
         }
     }
 

@@ -1,5 +1,6 @@
 internal import CKernels
 internal import Synchronization
+internal import Tensors
 
 /// The networks' operations on this machine's processor, by the kernels in `CKernels` and
 /// single-threaded OpenBLAS per tile.
@@ -43,6 +44,12 @@ package final class CPUBackend: KernelBackend {
     struct Engine: ~Copyable {
         let handle: OpaquePointer
         private var buffer = HostBuffer(count: 1)
+        private var slab = HostBuffer(count: 1)
+        /// Floats of the slab that are taken.
+        private var taken = 1
+        /// 16 MB: so large that the system maps it by few large pages, which small products would
+        /// otherwise spend much of their time looking up.
+        private static let slabFloats = 1 << 22
 
         init(handle: OpaquePointer) { unsafe self.handle = handle }
 
@@ -52,6 +59,20 @@ package final class CPUBackend: KernelBackend {
         mutating func workspace(_ count: Int) -> UnsafeMutablePointer<Float> {
             if buffer.capacity < count { buffer = HostBuffer(count: count) }
             return unsafe buffer.base
+        }
+
+        /// Memory for weights, 64-byte aligned, which is given back with the last tensor in it.
+        mutating func room(_ count: Int) -> DeviceTensor {
+            let shape = Shape(count)
+            guard count <= Self.slabFloats / 2 else {
+                return DeviceTensor(shape: shape, storage: HostBuffer(count: count))
+            }
+            if slab.capacity - taken < count {
+                slab = HostBuffer(count: Self.slabFloats)
+                taken = 0
+            }
+            defer { taken += (count + 15) / 16 * 16 }
+            return DeviceTensor(shape: shape, storage: slab, offset: taken)
         }
     }
 

@@ -1,7 +1,6 @@
 import ArgumentParser
 import ComputeBackends
 import DiffusionModels
-import Tensors
 
 /// Times the network that says what noise is in a view.
 struct BenchUNetCommand: ParsableCommand {

@@ -89,7 +89,9 @@ struct ForwardReport: BenchReport {
             (
                 "memory",
                 "\(peakMemoryBytes >> 20) MiB at most"
-                    + (arenaBytes.map { ", \($0 >> 20) MiB of it for activations" } ?? "")
+                    + (arenaBytes.map {
+                        String(format: ", %.1f MiB of it for activations", Double($0) / 0x1p20)
+                    } ?? "")
             ),
         ]
         if let count = allocationsPerForward.value {

@@ -4,9 +4,10 @@
 //
 // Patches of all items are numbered through and worked on in blocks. All threads transform a block's
 // input; then each takes tiles of some patches and some outputs, whose sums stay in its second-level
-// cache until they are transformed back. Filters that were not prepared are transformed by the
-// thread that multiplies with them, a few inputs at a time, and never leave its cache either. No
-// step's answer depends on how patches are grouped.
+// cache until they are transformed back. Filters that were not prepared are transformed on the way:
+// for large images all at once, for small ones by the thread that multiplies with them, a few inputs
+// at a time, so that they never leave its cache. No step's answer depends on how patches are
+// grouped.
 #include "convolution.h"
 #include "packed_product.h"
 
@@ -15,11 +16,13 @@
 enum {
     TILE = 4, PATCH = 6, VALUES = 36,
     FEWEST_INPUTS = 16,  // below, the transforms cost more than they save
-    BLOCK_FLOATS = 4 << 20, FEWEST_PATCHES = 64,  // of a block's transformed input: 16 MB
+    BLOCK_FLOATS = 1 << 20, FEWEST_PATCHES = 64,  // of a block's transformed input: 4 MB
     // Patches and panels of outputs in a tile: filters that are transformed on the way want many
     // patches to be transformed for.
     TILE_PATCHES = 64, TILE_PANELS = 2, STORED_PATCHES = 256, STORED_PANELS = 1,
     FILTER_FLOATS = 36 << 12,  // of filters transformed on the way: 576 KB
+    // Filters are transformed all at once for at least so many patches, and up to so many floats.
+    PASS_PATCHES = 1024, PASS_FLOATS = 16 << 20,
     TILES_PER_THREAD = 4,
     PART_VALUES = 6,
 };
@@ -36,6 +39,9 @@ typedef struct {
     // Whether a tile is some of the 36 values of some outputs, for all patches: images so small
     // that whole tiles would leave threads without work.
     bool in_parts;
+    bool passes_filters;  // whether filters that were not prepared are transformed all at once
+    bool has_filters;     // whether all are there when the tiles begin
+    const float *filters;
     size_t input_stride, sums_stride, filter_stride;  // floats between the 36 matrices of each
     size_t room_floats;        // of a thread: its sums, and filters transformed on the way
 
@@ -70,15 +76,20 @@ static winograd_job plan(
     if (most < FEWEST_PATCHES) most = FEWEST_PATCHES;
     job.blocks = tsr_cut_evenly(job.patches, most, TILE_PATCHES);
     job.blocks.size = tsr_min(job.blocks.size, job.patches);
-    job.rows = tsr_cut_evenly(job.blocks.size, prepared ? TILE_PATCHES : STORED_PATCHES, strip);
-    job.columns = tsr_cut_evenly(outputs, (prepared ? TILE_PANELS : STORED_PANELS) * panel, panel);
+    size_t all_filters = VALUES * apart(inputs * tsr_round_up(outputs, panel));
+    job.passes_filters = !prepared && job.patches >= PASS_PATCHES && all_filters <= PASS_FLOATS;
+    job.has_filters = prepared || job.passes_filters;
+    job.rows = tsr_cut_evenly(
+        job.blocks.size, job.has_filters ? TILE_PATCHES : STORED_PATCHES, strip);
+    size_t panels = job.has_filters ? TILE_PANELS : STORED_PANELS;
+    job.columns = tsr_cut_evenly(outputs, panels * panel, panel);
     job.columns = tsr_cut_finer(outputs, job.columns, job.rows.count, wanted, panel);
-    job.in_parts = prepared && threads > 1 && job.blocks.count == 1 && job.rows.count == 1
+    job.in_parts = job.has_filters && threads > 1 && job.blocks.count == 1 && job.rows.count == 1
         && job.columns.count < wanted;
     job.input_stride = apart(job.blocks.size * inputs);
     job.sums_stride = apart(job.rows.size * (job.in_parts ? outputs : job.columns.size));
     job.room_floats = VALUES * job.sums_stride;
-    if (prepared) {
+    if (job.has_filters) {
         job.depth = tsr_cut_evenly(inputs, TSR_MOST_DEPTH, 1).size;
         job.filter_stride = apart(inputs * tsr_round_up(outputs, panel));
     } else {
@@ -95,6 +106,7 @@ size_t tsr_winograd_workspace(
     winograd_job job = plan(engine, shape, prepared);
     size_t inputs = tsr_round_up(shape->filter.inputs, TSR_LINE_FLOATS);
     return inputs + VALUES * job.input_stride
+        + (job.passes_filters ? VALUES * job.filter_stride : 0)
         + (size_t)tsr_engine_threads(engine) * job.room_floats;
 }
 
@@ -187,8 +199,8 @@ static filter_panels filters_for(
     const winograd_job *job, const product_tile *tile, size_t depth, size_t count) {
     const tsr_weights *weights = job->operands->weights;
     size_t inputs = job->shape->filter.inputs, width = job->kernels->panel_width;
-    if (weights->prepared) {
-        const float *first = weights->prepared + tile->column * inputs + depth * width;
+    if (job->has_filters) {
+        const float *first = job->filters + tile->column * inputs + depth * width;
         return (filter_panels){first, inputs * width};
     }
     for (size_t c = 0; c < tile->columns; c += width) {
@@ -250,7 +262,7 @@ static void output_tile(void *context, size_t index, int thread) {
     tile.sums_width = tile.columns;
     tile.filters = job->rooms + (size_t)thread * job->room_floats;
     tile.sums = tile.filters
-        + (job->operands->weights->prepared ? 0 : VALUES * job->filter_stride);
+        + (job->has_filters ? 0 : VALUES * job->filter_stride);
     multiply(job, &tile, 0, VALUES);
     for (size_t row = 0; row < tile.rows; row++) write_patch(job, &tile, row);
 }
@@ -286,6 +298,13 @@ void tsr_winograd(
     job.zeros = workspace;
     job.transformed = job.zeros + inputs;
     job.rooms = job.transformed + VALUES * job.input_stride;
+    job.filters = operands->weights->prepared;
+    if (job.passes_filters) {
+        float *room = job.rooms;
+        job.rooms += VALUES * job.filter_stride;
+        tsr_winograd_prepare(engine, &shape->filter, operands->weights, room);
+        job.filters = room;
+    }
     memset(job.zeros, 0, inputs * sizeof(float));
     for (job.block = 0; job.block < job.patches; job.block += job.blocks.size) {
         job.block_patches = tsr_min(job.blocks.size, job.patches - job.block);

@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { TSR_QUERIES = 128, TSR_KEYS = 512 };
+enum { TSR_QUERIES = 256, TSR_KEYS = 512 };
 
 typedef struct {
     const tsr_kernels *kernels;

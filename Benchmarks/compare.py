@@ -67,8 +67,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--case", action="append", choices=names,
                         help="may be given several times; all if left out")
     parser.add_argument("--peer", action="append", choices=[engine.name for engine in PEERS],
-                        help="may be given several times; all if left out. PyTorch always runs: "
-                        "the others are held against it")
+                        help="may be given several times; all if left out. PyTorch always runs, "
+                        "once if it is not named: the others are held against its answer")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each engine (default: 5)")
     parser.add_argument("--threads", type=int, default=2, help="of each engine (default: 2)")
     options = parser.parse_args()
@@ -77,6 +77,8 @@ def parse() -> argparse.Namespace:
     if min(options.rounds, options.threads) < 1:
         parser.error("--rounds and --threads should be 1 or more")
     options.case = options.case or names
+    # A reference that is no peer has one turn, for its answer.
+    options.only_once = frozenset({REFERENCE} - set(options.peer or {REFERENCE}))
     options.peer = [*options.peer, REFERENCE] if options.peer else [e.name for e in PEERS]
     return options
 
@@ -88,7 +90,7 @@ def measure(case: Case, shop: Workshop, options: argparse.Namespace) -> dict:
     commands = shop.commands(case, TESSERA, peers)
     for engine in peers:
         shop.answer(case, engine.name).unlink(missing_ok=True)
-    results = race(commands, options.rounds, case.burst, case.together, say)
+    results = race(commands, options.rounds, case.burst, case.together, say, options.only_once)
     answers = {TESSERA: shop.folder(case) / "inputs.safetensors",
                **{engine.name: shop.answer(case, engine.name) for engine in peers}}
     report = {

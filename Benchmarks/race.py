@@ -152,9 +152,11 @@ class WaitingTime:
 
 
 def race(
-    commands: list[Command], rounds: int, burst: int, together: bool, say: Callable[[str], None]
+    commands: list[Command], rounds: int, burst: int, together: bool, say: Callable[[str], None],
+    only_once: frozenset[str] = frozenset()
 ) -> dict[str, Result]:
-    """What each engine took in `rounds` rounds of one turn each. One that fails is left out."""
+    """What each engine took in `rounds` rounds of one turn each; those `only_once` have one turn,
+    for their answer. One that fails is left out."""
     results = {command.name: Result() for command in commands}
     with ExitStack() as stack:
         loaded = {}
@@ -165,7 +167,7 @@ def race(
         for index in range(rounds):
             for command in commands:
                 result = results[command.name]
-                if result.error:
+                if result.error or (index > 0 and command.name in only_once):
                     continue
                 with _watched(result, command, say):
                     engine = loaded.get(command.name) or _start(command, result, stack)

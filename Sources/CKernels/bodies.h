@@ -68,10 +68,12 @@ static void fill_rows(
     for (size_t r = 0; r < rows; r++, y += stride) {
         if (residual) {
             memcpy(y, residual + r * stride, columns * sizeof(float));
+        } else if (bias) {
+            memcpy(y, bias, columns * sizeof(float));
         } else {
             memset(y, 0, columns * sizeof(float));
         }
-        if (bias) {
+        if (bias && residual) {
 TSR_IN_PLACE
             for (size_t c = 0; c < columns; c++) y[c] += bias[c];
         }

@@ -58,7 +58,7 @@ CASES = (
     Case("sd15", "unet", "sd15", "64x64", burst=2, together=False),
     Case("sdxl-text", "text", "sdxl", None, burst=5, together=False,
          peers=without("PyTorch channels_last")),
-    Case("sdxl-vae", "vae", "sdxl", "128x128"),
+    Case("sdxl-vae", "vae", "sdxl", "128x128", together=False),
     # Without ONNX Runtime: its copy of the weights beside the file is not known to fit into 24 GiB.
     Case("sdxl", "unet", "sdxl", "128x128", together=False, peers=without("ONNX Runtime")),
 )

@@ -1,7 +1,7 @@
-// Attention: a tile is one head of one item and a block of its queries, which look at the keys block
-// by block with a running maximum and sum (Milakov & Gimelshein 2018, arXiv 1805.02867; Dao et al.
-// 2022, arXiv 2205.14135). One block of scores is all that is ever in memory, and it stays in the
-// second-level cache.
+// Attention: a tile is one head of one item and a block of its queries, which look at the keys
+// block by block with a running maximum and sum (Milakov & Gimelshein 2018, arXiv 1805.02867; Dao
+// et al. 2022, arXiv 2205.14135). One block of scores is all that is ever in memory, and it stays
+// in the second-level cache.
 #include "gemm_tiles.h"
 #include "packed_product.h"
 
@@ -88,11 +88,9 @@ static void score(
             tile->panels + first * size);
     }
     kernels->scale_row(tsr_round_up(keys, width) * size, scale, tile->panels, tile->panels);
-    for (size_t r = 0; r < tile->rows; r += kernels->strip) {
-        kernels->multiply_strip(
-            tsr_min(kernels->strip, tile->rows - r), keys, size, tile->q + r * stride, stride,
-            tile->panels, size * width, true, tile->scores + r * keys, keys);
-    }
+    tsr_multiply_strips(
+        kernels, tile->rows, keys, size, tile->q, stride, tile->panels, size * width, true,
+        tile->scores, keys);
 }
 
 // answers (rows, head_size) = scores · v
@@ -117,11 +115,9 @@ static void mix(
             memset(panel + k * width + columns, 0, (width - columns) * sizeof(float));
         }
     }
-    for (size_t r = 0; r < tile->rows; r += kernels->strip) {
-        kernels->multiply_strip(
-            tsr_min(kernels->strip, tile->rows - r), size, keys, tile->scores + r * keys, keys,
-            tile->panels, keys * width, true, answers + r * size, size);
-    }
+    tsr_multiply_strips(
+        kernels, tile->rows, size, keys, tile->scores, keys, tile->panels, keys * width, true,
+        answers, size);
 }
 
 // ---- Tiles -------------------------------------------------------------------------------------

@@ -47,22 +47,22 @@ static void copy_patch(
         - (ptrdiff_t)shape->pad_left;
     ptrdiff_t height = (ptrdiff_t)shape->height, width = (ptrdiff_t)shape->width;
     ptrdiff_t columns = (ptrdiff_t)shape->filter.width;
-    size_t line = shape->filter.width * shape->filter.inputs;
+    size_t inputs = shape->filter.inputs, line = shape->filter.width * inputs;
     bool inside = left >= 0 && left + columns <= width;
     for (ptrdiff_t y = top; y < top + (ptrdiff_t)shape->filter.height; y++, patch += line) {
         if (y < 0 || y >= height) {
             memset(patch, 0, line * sizeof(float));
         } else if (inside) {
-            memcpy(patch, image + (size_t)(y * width + left) * shape->filter.inputs, line * sizeof(float));
+            memcpy(patch, image + (size_t)(y * width + left) * inputs, line * sizeof(float));
         } else {
             for (ptrdiff_t k = 0; k < columns; k++) {
-                float *pixel = patch + (size_t)k * shape->filter.inputs;
+                float *pixel = patch + (size_t)k * inputs;
                 ptrdiff_t x = left + k;
                 if (x < 0 || x >= width) {
-                    memset(pixel, 0, shape->filter.inputs * sizeof(float));
+                    memset(pixel, 0, inputs * sizeof(float));
                 } else {
-                    const float *source = image + (size_t)(y * width + x) * shape->filter.inputs;
-                    memcpy(pixel, source, shape->filter.inputs * sizeof(float));
+                    const float *source = image + (size_t)(y * width + x) * inputs;
+                    memcpy(pixel, source, inputs * sizeof(float));
                 }
             }
         }
@@ -137,13 +137,11 @@ static void reorder_tile(void *context, size_t output, int thread) {
     (void)thread;
     const reorder_job *job = context;
     size_t inputs = job->filter->inputs, taps = job->filter->height * job->filter->width;
-    size_t size = job->weights->type == TSR_FLOAT32 ? 4 : 2;
     float *y = job->prepared + output * inputs * taps;
     for (size_t i = 0; i < inputs; i++) {
-        const char *stored = (const char *)job->weights->stored
-            + (output * inputs + i) * taps * size;
         for (size_t t = 0; t < taps; t++) {
-            job->kernels->widen(job->weights->type, 1, stored + t * size, y + t * inputs + i);
+            const char *stored = tsr_stored_at(job->weights, (output * inputs + i) * taps + t);
+            job->kernels->widen(job->weights->type, 1, stored, y + t * inputs + i);
         }
     }
 }

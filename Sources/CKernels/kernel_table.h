@@ -85,5 +85,15 @@ const tsr_kernels *tsr_kernels_of(tsr_isa isa);
 const tsr_kernels *tsr_engine_kernels(const tsr_engine *engine);
 int tsr_engine_threads(const tsr_engine *engine);
 
+/// Bytes of a stored element.
+static inline size_t tsr_element_bytes(tsr_element_type type) {
+    return type == TSR_FLOAT32 ? 4 : 2;
+}
+
+/// Where the `element`-th element of a layer is stored.
+static inline const char *tsr_stored_at(const tsr_weights *weights, size_t element) {
+    return (const char *)weights->stored + element * tsr_element_bytes(weights->type);
+}
+
 static inline size_t tsr_min(size_t a, size_t b) { return a < b ? a : b; }
 static inline size_t tsr_ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }

@@ -83,12 +83,10 @@ static panels panels_for(
         const float *first = job->weights->prepared + (column * job->inputs + depth * width);
         return (panels){first, job->inputs * width};
     }
-    size_t size = job->weights->type == TSR_FLOAT32 ? 4 : 2;
     for (size_t c = 0; c < columns; c += width) {
-        const char *stored = (const char *)job->weights->stored
-            + ((column + c) * job->inputs + depth) * size;
         job->kernels->pack_panel(
-            tsr_min(width, columns - c), count, job->weights->type, stored, job->inputs,
+            tsr_min(width, columns - c), count, job->weights->type,
+            tsr_stored_at(job->weights, (column + c) * job->inputs + depth), job->inputs,
             room + c * count);
     }
     return (panels){room, count * width};
@@ -168,11 +166,10 @@ static void gated_tile(void *context, size_t index, int thread) {
 static void prepare_tile(void *context, size_t index, int thread) {
     (void)thread;
     const linear_job *job = context;
-    size_t width = job->kernels->panel_width, size = job->weights->type == TSR_FLOAT32 ? 4 : 2;
-    size_t output = index * width;
+    size_t width = job->kernels->panel_width, output = index * width;
     job->kernels->pack_panel(
         tsr_min(width, job->outputs - output), job->inputs, job->weights->type,
-        (const char *)job->weights->stored + output * job->inputs * size, job->inputs,
+        tsr_stored_at(job->weights, output * job->inputs), job->inputs,
         job->y + output * job->inputs);
 }
 

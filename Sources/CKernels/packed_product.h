@@ -30,6 +30,19 @@ static inline tsr_cut tsr_cut_finer(
     return cut;
 }
 
+/// c (rows, columns) += a (rows, depth) x panels, or = where `clear`, as multiply_strip does for
+/// one strip.
+static inline void tsr_multiply_strips(
+    const tsr_kernels *kernels, size_t rows, size_t columns, size_t depth, const float *a,
+    size_t a_stride, const float *panels, size_t panel_stride, bool clear, float *c,
+    size_t c_stride) {
+    for (size_t r = 0; r < rows; r += kernels->strip) {
+        kernels->multiply_strip(
+            tsr_min(kernels->strip, rows - r), columns, depth, a + r * a_stride, a_stride, panels,
+            panel_stride, clear, c + r * c_stride, c_stride);
+    }
+}
+
 static inline size_t tsr_round_up(size_t value, size_t grain) {
     return tsr_ceil_div(value, grain) * grain;
 }

@@ -147,7 +147,7 @@ static void pack_panel(
     float *panel) {
     enum { DEPTH = 64 };
     float rows[TSR_PANEL_WIDTH * DEPTH];
-    size_t size = type == TSR_FLOAT32 ? 4 : 2;
+    size_t size = tsr_element_bytes(type);
     if (outputs < TSR_PANEL_WIDTH) memset(rows, 0, sizeof rows);
     for (size_t first = 0; first < depth; first += DEPTH) {
         size_t count = tsr_min(DEPTH, depth - first);
@@ -320,7 +320,7 @@ static void winograd_filter(
     float *u, size_t u_stride) {
     enum { INPUTS = 16 };
     float taps[INPUTS * 9 * TSR_PANEL_WIDTH];
-    size_t size = type == TSR_FLOAT32 ? 4 : 2;
+    size_t size = tsr_element_bytes(type);
     for (size_t first = 0; first < inputs; first += INPUTS) {
         size_t count = tsr_min(INPUTS, inputs - first);
         pack_panel(

@@ -2,12 +2,12 @@
 // the input and a 3x3 filter become 36 numbers each, whose products, summed over the channels,
 // become 4x4 outputs; 36 multiplications instead of 144.
 //
-// Patches of all items are numbered through and worked on in blocks. All threads transform a block's
-// input; then each takes tiles of some patches and some outputs, whose sums stay in its second-level
-// cache until they are transformed back. Filters that were not prepared are transformed on the way:
-// for large images all at once, for small ones by the thread that multiplies with them, a few inputs
-// at a time, so that they never leave its cache. No step's answer depends on how patches are
-// grouped.
+// Patches of all items are numbered through and worked on in blocks. All threads transform a
+// block's input; then each takes tiles of some patches and some outputs, whose sums stay in its
+// second-level cache until they are transformed back. Filters that were not prepared are
+// transformed on the way: for large images all at once, for small ones by the thread that
+// multiplies with them, a few inputs at a time, so that they never leave its cache. No step's
+// answer depends on how patches are grouped.
 #include "convolution.h"
 #include "packed_product.h"
 
@@ -76,7 +76,7 @@ static winograd_job plan(
     if (most < FEWEST_PATCHES) most = FEWEST_PATCHES;
     job.blocks = tsr_cut_evenly(job.patches, most, TILE_PATCHES);
     job.blocks.size = tsr_min(job.blocks.size, job.patches);
-    size_t all_filters = VALUES * apart(inputs * tsr_round_up(outputs, panel));
+    size_t all_filters = tsr_winograd_prepared(engine, &shape->filter);
     job.passes_filters = !prepared && job.patches >= PASS_PATCHES && all_filters <= PASS_FLOATS;
     job.has_filters = prepared || job.passes_filters;
     job.rows = tsr_cut_evenly(
@@ -91,7 +91,7 @@ static winograd_job plan(
     job.room_floats = VALUES * job.sums_stride;
     if (job.has_filters) {
         job.depth = tsr_cut_evenly(inputs, TSR_MOST_DEPTH, 1).size;
-        job.filter_stride = apart(inputs * tsr_round_up(outputs, panel));
+        job.filter_stride = all_filters / VALUES;
     } else {
         job.depth = tsr_cut_evenly(inputs, FILTER_FLOATS / (VALUES * job.columns.size), 8).size;
         job.filter_stride = apart(job.depth * job.columns.size);
@@ -120,10 +120,6 @@ typedef struct {
     size_t stride;
 } filter_job;
 
-static const char *stored_at(const tsr_weights *weights, size_t element) {
-    return (const char *)weights->stored + element * (weights->type == TSR_FLOAT32 ? 4 : 2);
-}
-
 static void filter_tile(void *context, size_t index, int thread) {
     (void)thread;
     const filter_job *job = context;
@@ -131,7 +127,7 @@ static void filter_tile(void *context, size_t index, int thread) {
     size_t output = index * width;
     job->kernels->winograd_filter(
         tsr_min(width, job->filter->outputs - output), inputs, job->weights->type,
-        stored_at(job->weights, output * inputs * 9), inputs * 9,
+        tsr_stored_at(job->weights, output * inputs * 9), inputs * 9,
         job->prepared + output * inputs, job->stride);
 }
 
@@ -206,7 +202,7 @@ static filter_panels filters_for(
     for (size_t c = 0; c < tile->columns; c += width) {
         job->kernels->winograd_filter(
             tsr_min(width, tile->columns - c), count, weights->type,
-            stored_at(weights, ((tile->column + c) * inputs + depth) * 9), inputs * 9,
+            tsr_stored_at(weights, ((tile->column + c) * inputs + depth) * 9), inputs * 9,
             tile->filters + c * job->depth, job->filter_stride);
     }
     return (filter_panels){tile->filters, job->depth * width};
@@ -215,7 +211,6 @@ static filter_panels filters_for(
 // The sums of values `first` ..< `end`.
 static void multiply(
     const winograd_job *job, const product_tile *tile, size_t first, size_t end) {
-    const tsr_kernels *kernels = job->kernels;
     size_t inputs = job->shape->filter.inputs;
     for (size_t depth = 0; depth < inputs; depth += job->depth) {
         size_t count = tsr_min(job->depth, inputs - depth);
@@ -224,12 +219,10 @@ static void multiply(
             const float *x = job->transformed + value * job->input_stride
                 + tile->row * inputs + depth;
             float *sums = tile->sums + value * job->sums_stride;
-            for (size_t r = 0; r < tile->rows; r += kernels->strip) {
-                kernels->multiply_strip(
-                    tsr_min(kernels->strip, tile->rows - r), tile->columns, count, x + r * inputs,
-                    inputs, filters.first + value * job->filter_stride, filters.panel_stride,
-                    depth == 0, sums + r * tile->sums_width, tile->sums_width);
-            }
+            tsr_multiply_strips(
+                job->kernels, tile->rows, tile->columns, count, x, inputs,
+                filters.first + value * job->filter_stride, filters.panel_stride, depth == 0,
+                sums, tile->sums_width);
         }
     }
 }

@@ -66,7 +66,7 @@ extension ReferenceBackend {
         activation: Activation
     ) -> DeviceTensor {
         let (inputs, outputs) = (weights.inputs, weights.outputs)
-        let (input, matrix) = (x.elements, weights.matrix.prepared?.elements ?? [])
+        let (input, matrix) = (x.elements, weights.matrix.preparedElements)
         let (bias, carried) = (weights.bias?.elements, residual?.elements)
         return make(x.shape(channels: outputs)) { index in
             let (row, output) = index.quotientAndRemainder(dividingBy: outputs)
@@ -88,7 +88,7 @@ extension ReferenceBackend {
         let extents = padding.outputExtents(
             height: x.height, width: x.width, weights: weights)
         let stride = weights.stride
-        let (input, kernel) = (x.elements, weights.matrix.prepared?.elements ?? [])
+        let (input, kernel) = (x.elements, weights.matrix.preparedElements)
         let bias = weights.bias?.elements
         let (perItem, carried) = (itemBias?.elements, residual?.elements)
         let outputs = weights.outputs
@@ -293,5 +293,13 @@ extension Activation {
         case .gelu: x * (1 + erf(x / 2.0.squareRoot())) / 2
         case .quickGELU: x / (1 + exp(-1.702 * x))
         }
+    }
+}
+
+extension LayerMatrix {
+    /// This backend prepares every matrix.
+    fileprivate var preparedElements: [Float] {
+        guard let prepared else { preconditionFailure("weights of another backend") }
+        return prepared.elements
     }
 }

@@ -1,13 +1,10 @@
+import CAllocationCounter
 import ComputeBackends
 import Denoising
 import Tensors
 import Testing
 
 @testable import DiffusionModels
-
-#if canImport(CAllocationCounter)
-    import CAllocationCounter
-#endif
 
 /// Networks laid out ahead, against the same networks computed at once.
 @Suite("Forwards laid out ahead")
@@ -180,30 +177,28 @@ struct NetworkForwardTests {
         #expect(found < 2 * expected && expected < 2 * found, "\(found), \(expected)")
     }
 
-    #if canImport(CAllocationCounter)
-        @Test(
-            "a steady prediction allocates nothing", .enabled(if: allocation_counter_works()),
-            arguments: [ModelPreset.tiny, .tinySD15])
-        func allocations(_ preset: ModelPreset) throws {
-            let model = try TinyModel.of(preset)
-            // One thread, so that all that is done is done, and counted, on this one.
-            let loaded = try model.on(CPUBackend(instructionSet: .chosen(), threads: 1))
-            let pass = Pass(preset: preset, items: 4, texts: 2, height: 12, width: 9)
-            let forward = try pass.forward(loaded)
-            let texts = try loaded.texts(model.conditioning())
-            let timeIDs = pass.timeIDs
-            let sample = pass.sample(0)
-            var counts: [UInt64] = []
-            counts.reserveCapacity(8)
-            for turn in 0..<4 {
-                let before = allocation_counter_value()
-                forward.predict(
-                    timestep: Double(turn), texts: texts, timeIDs: timeIDs,
-                    sample: { buffer in sample.withElements { _ = buffer.update(from: $0) } },
-                    read: { _ in })
-                counts.append(allocation_counter_value() - before)
-            }
-            #expect(counts.dropFirst().allSatisfy { $0 == 0 }, "\(counts)")
+    @Test(
+        "a steady prediction allocates nothing", .enabled(if: allocation_counter_works()),
+        arguments: [ModelPreset.tiny, .tinySD15])
+    func allocations(_ preset: ModelPreset) throws {
+        let model = try TinyModel.of(preset)
+        // One thread, so that all that is done is done, and counted, on this one.
+        let loaded = try model.on(CPUBackend(instructionSet: .chosen(), threads: 1))
+        let pass = Pass(preset: preset, items: 4, texts: 2, height: 12, width: 9)
+        let forward = try pass.forward(loaded)
+        let texts = try loaded.texts(model.conditioning())
+        let timeIDs = pass.timeIDs
+        let sample = pass.sample(0)
+        var counts: [UInt64] = []
+        counts.reserveCapacity(8)
+        for turn in 0..<4 {
+            let before = allocation_counter_value()
+            forward.predict(
+                timestep: Double(turn), texts: texts, timeIDs: timeIDs,
+                sample: { buffer in sample.withElements { _ = buffer.update(from: $0) } },
+                read: { _ in })
+            counts.append(allocation_counter_value() - before)
         }
-    #endif
+        #expect(counts.dropFirst().allSatisfy { $0 == 0 }, "\(counts)")
+    }
 }

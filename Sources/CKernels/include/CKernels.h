@@ -55,7 +55,9 @@ typedef enum { TSR_FLOAT32 = 0, TSR_FLOAT16 = 1, TSR_BFLOAT16 = 2 } tsr_element_
 /// The matrix of a layer: as its file has it and, where memory was spent on it, prepared ahead.
 /// What a layer answers does not depend on whether it was prepared.
 typedef struct {
-    const void *stored;  // row-major, little-endian, at any address; rarely read where prepared
+    // Row-major, little-endian, at any address. Where prepared, only gated layers whose halves are
+    // no whole panels read it.
+    const void *stored;
     tsr_element_type type;
     const float *prepared;  // what the layer's `_prepare` wrote, 64-byte aligned, or NULL
 } tsr_weights;

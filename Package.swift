@@ -15,7 +15,11 @@ let house: [SwiftSetting] = [
 // unoptimised loops.
 let optimised: [CSetting] = [.unsafeFlags(["-O3"])]
 
+// Likewise what hundreds of simulated clusters are made of.
+let simulated: [SwiftSetting] = [.unsafeFlags(["-O"], .when(configuration: .debug))]
+
 let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
+let heap: Target.Dependency = .product(name: "HeapModule", package: "swift-collections")
 let ordered: Target.Dependency = .product(
     name: "OrderedCollections",
     package: "swift-collections"
@@ -40,14 +44,15 @@ func library(
     _ name: String,
     _ dependencies: [Target.Dependency] = [],
     exclude: [String] = [],
-    resources: [Resource] = []
+    resources: [Resource] = [],
+    settings: [SwiftSetting] = []
 ) -> Target {
     .target(
         name: name,
         dependencies: dependencies,
         exclude: exclude,
         resources: resources,
-        swiftSettings: house + [.strictMemorySafety()]
+        swiftSettings: house + [.strictMemorySafety()] + settings
     )
 }
 
@@ -90,27 +95,39 @@ let package = Package(
         library("Tensors", ["CChecksum"]),
         library("Sampling", ["Tensors"]),
         library("Denoising", ["Tensors", "Sampling"]),
-        library("ClusterCore", [deque, ordered]),
+        library("Locking"),
+        library("ClusterCore", ["Locking", deque, ordered], settings: simulated),
+        library("ClusterSimulation", ["ClusterCore", heap], settings: simulated),
 
         // Adapters: one C library or one concern each.
+        library("DurableFiles"),
         library("ComputeBackends", ["Tensors", "CKernels"]),
         library(
             "DiffusionModels",
-            ["Tensors", "Sampling", "Denoising", "ComputeBackends"]
+            ["Tensors", "Sampling", "Denoising", "ComputeBackends", "DurableFiles"]
         ),
-        library("ImageOutput", ["Tensors", "Denoising", "CPNGWriter"]),
+        library("ImageOutput", ["Tensors", "Denoising", "DurableFiles", "CPNGWriter"]),
         library("WireCodec", ["ClusterCore", "Denoising", "Sampling", "Tensors", "CWireMessages"]),
-        library("ZeroMQTransport", ["ClusterCore", "CZeroMQ", deque]),
+        library(
+            "ZeroMQTransport", ["ClusterCore", "CZeroMQ", "CChecksum", "Locking", deque],
+            exclude: ["THREAT-MODEL.md"]
+        ),
 
         // Runtime: performs what the pure parts decide.
         library(
             "ClusterRuntime",
             [
-                "ClusterCore", "WireCodec", "ZeroMQTransport", "Denoising", "Tensors", logging,
-                lifecycle,
+                "ClusterCore", "WireCodec", "ZeroMQTransport", "Denoising", "Locking", "Tensors",
+                logging, lifecycle,
             ]
         ),
-        library("ClusterLaunch", [logging, subprocess, systemPackage]),
+        library("ClusterLaunch", ["Locking", logging, subprocess, systemPackage]),
+
+        // Drills: decorates the seams above with what can go wrong; nothing else knows of it.
+        library(
+            "FaultInjection",
+            ["ClusterCore", "WireCodec", "Denoising", "Locking", "Sampling", "Tensors", deque]
+        ),
         library(
             "DefaultModel",
             exclude: ["README.md", "Recipe", "Pictures"],
@@ -118,23 +135,36 @@ let package = Package(
         ),
         library(
             "TextToImage",
-            ["Tensors", "Sampling", "Denoising", "DiffusionModels", "ImageOutput"]
+            [
+                "Tensors", "Sampling", "Denoising", "DiffusionModels", "ImageOutput",
+                "DurableFiles", "Locking",
+            ]
+        ),
+
+        library(
+            "JobService",
+            ["TextToImage", "Denoising", "Sampling", "ClusterCore", "DurableFiles"]
         ),
 
         .executableTarget(
             name: "tessera",
             dependencies: [
-                "TextToImage", "ClusterRuntime", "ClusterLaunch", "ZeroMQTransport", "ClusterCore",
+                "TextToImage", "JobService", "ClusterRuntime", "ClusterLaunch", "ClusterSimulation",
+                "ZeroMQTransport", "ClusterCore",
                 "WireCodec", "DefaultModel", "DiffusionModels", "ComputeBackends", "ImageOutput",
-                "Denoising", "Sampling", "Tensors", arguments, logging, lifecycle, unixSignals,
+                "DurableFiles", "Denoising", "FaultInjection", "Sampling", "Tensors", arguments,
+                logging, lifecycle,
+                unixSignals,
             ],
             swiftSettings: house
         ),
 
         tests("TensorsTests", ["Tensors"]),
+        tests("LockingTests", ["Locking"]),
         tests("SamplingTests", ["Sampling", "Tensors"], exclude: ["Goldens"]),
         tests("DenoisingTests", ["Denoising", "Sampling", "Tensors"]),
         tests("ClusterCoreTests", ["ClusterCore", deque, ordered]),
+        tests("ClusterSimulationTests", ["ClusterSimulation", "ClusterCore"]),
         .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
         tests("ComputeBackendsTests", ["ComputeBackends", "Tensors", "CAllocationCounter"]),
         tests(
@@ -146,16 +176,46 @@ let package = Package(
         ),
         tests("ImageOutputTests", ["ImageOutput", "Denoising"]),
         tests("WireCodecTests", ["WireCodec", "ClusterCore", "Denoising", "Tensors"]),
-        tests("ZeroMQTransportTests", ["ZeroMQTransport", "ClusterCore"]),
+        tests("ZeroMQTransportTests", ["ZeroMQTransport", "ClusterCore", "Locking"]),
         tests(
             "ClusterRuntimeTests",
-            ["ClusterRuntime", "ClusterCore", "WireCodec", "Denoising", "Tensors", logging]
+            [
+                "ClusterRuntime", "ClusterCore", "WireCodec", "ZeroMQTransport", "Denoising",
+                "Locking", "Tensors", logging,
+            ]
         ),
         tests(
             "TextToImageTests",
-            ["TextToImage", "DiffusionModels", "ImageOutput", "Denoising", "Tensors"]
+            [
+                "TextToImage", "DiffusionModels", "ImageOutput", "DurableFiles", "Denoising",
+                "Tensors",
+            ]
         ),
+        tests("DurableFilesTests", ["DurableFiles"]),
+        tests("JobServiceTests", ["JobService", "TextToImage", "ClusterCore", "Denoising"]),
         tests("ClusterLaunchTests", ["ClusterLaunch", logging]),
+        tests(
+            "FaultInjectionTests",
+            [
+                "FaultInjection", "ClusterRuntime", "ClusterCore", "WireCodec", "Denoising",
+                "Locking", "Tensors", logging,
+            ]
+        ),
         tests("EndToEndTests", ["tessera", "ImageOutput", subprocess, systemPackage]),
     ]
 )
+
+// What libFuzzer drives. Only Tests/Fuzzing/run asks for it, with a scratch folder of its own, so
+// that no other build pays for it.
+if Context.environment["TESSERA_FUZZ"] == "1" {
+    package.targets.append(
+        .executableTarget(
+            name: "tessera-fuzz",
+            dependencies: [
+                "ClusterCore", "ClusterRuntime", "Denoising", "DiffusionModels", "Locking",
+                "Tensors", "TextToImage", "WireCodec", logging,
+            ],
+            path: "Tests/Fuzzing/Targets",
+            swiftSettings: house
+        ))
+}

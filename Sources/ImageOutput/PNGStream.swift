@@ -1,5 +1,6 @@
 internal import CPNGWriter
-internal import Foundation
+internal import DurableFiles
+internal import Glibc
 
 /// One text chunk of a PNG: a keyword of 1–79 Latin-1 characters and UTF-8 text
 /// (PNG specification, 11.3.4).
@@ -17,13 +18,11 @@ package struct PNGText: Equatable, Sendable {
 /// whole and on disk, only when ``finish()`` returns. Dropped unfinished, it leaves nothing.
 @safe package final class PNGStream {
     private let path: String
-    private let temporaryPath: String
     private let width: Int
     private let height: Int
-    private let descriptor: Int32
+    private var file: AtomicFile
     private var writer: OpaquePointer?
     private var rowsWritten = 0
-    private var finished = false
 
     /// Opens the temporary file and writes the header. Throws
     /// ``ImageOutputError/notWritable(path:reason:)`` when that cannot be done.
@@ -37,11 +36,7 @@ package struct PNGText: Equatable, Sendable {
         self.path = path
         self.width = width
         self.height = height
-        self.temporaryPath = try Self.temporaryName(for: path)
-        self.descriptor = unsafe open(temporaryPath, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
-        guard descriptor >= 0 else {
-            throw .notWritable(path: path, reason: systemError())
-        }
+        do { file = try AtomicFile(path: path) } catch { throw Self.notWritable(error) }
         let keywords = unsafe texts.map { unsafe strdup($0.keyword) }
         let contents = unsafe texts.map { unsafe strdup($0.text) }
         defer {
@@ -53,7 +48,7 @@ package struct PNGText: Equatable, Sendable {
         var error = ErrorText()
         unsafe writer = error.collect { buffer in
             unsafe tsr_png_begin(
-                descriptor, UInt32(width), UInt32(height), chunks, chunks.count, buffer
+                file.descriptor, UInt32(width), UInt32(height), chunks, chunks.count, buffer
             )
         }
         guard unsafe writer != nil else {
@@ -61,11 +56,7 @@ package struct PNGText: Equatable, Sendable {
         }
     }
 
-    deinit {
-        unsafe tsr_png_free(writer)
-        if descriptor >= 0 { close(descriptor) }
-        if !finished { unsafe unlink(temporaryPath) }
-    }
+    deinit { unsafe tsr_png_free(writer) }
 
     /// Appends whole rows of 3·width bytes, top to bottom.
     package func append(rows bytes: [UInt8]) throws(ImageOutputError) {
@@ -86,22 +77,15 @@ package struct PNGText: Equatable, Sendable {
         var error = ErrorText()
         let status = unsafe error.collect { buffer in unsafe tsr_png_finish(writer, buffer) }
         guard status == 0 else { throw .writeFailed(path: path, reason: error.text) }
-        guard fsync(descriptor) == 0, unsafe rename(temporaryPath, path) == 0 else {
-            throw .writeFailed(path: path, reason: systemError())
+        do { try file.commit() } catch {
+            throw .writeFailed(path: path, reason: error.reason)
         }
-        finished = true
     }
 
     /// Checks, before anything is computed, that a picture can be put at `path`: the folder
     /// exists, takes a new file, and `path` itself is no folder.
     package static func checkWritable(_ path: String) throws(ImageOutputError) {
-        let probe = try temporaryName(for: path)
-        let descriptor = unsafe open(probe, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
-        guard descriptor >= 0 else {
-            throw .notWritable(path: path, reason: systemError())
-        }
-        close(descriptor)
-        unsafe unlink(probe)
+        do { try AtomicFile.checkWritable(path) } catch { throw notWritable(error) }
     }
 
     /// The libpng in use, such as `1.6.39`.
@@ -109,17 +93,8 @@ package struct PNGText: Equatable, Sendable {
         unsafe String(cString: tsr_png_library_version())
     }
 
-    private static func temporaryName(for path: String) throws(ImageOutputError) -> String {
-        guard !path.isEmpty, !path.hasSuffix("/") else {
-            throw .notWritable(path: path, reason: "a file name is missing")
-        }
-        var isDirectory: ObjCBool = false
-        if unsafe FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory),
-            isDirectory.boolValue
-        {
-            throw .notWritable(path: path, reason: "it is a folder")
-        }
-        return "\(path).\(getpid()).\(UInt32.random(in: 0 ... .max)).partial"
+    private static func notWritable(_ failure: FileFailure) -> ImageOutputError {
+        .notWritable(path: failure.path, reason: failure.reason)
     }
 }
 
@@ -138,6 +113,3 @@ struct ErrorText {
         return String(decoding: bytes[..<length].map(UInt8.init(bitPattern:)), as: UTF8.self)
     }
 }
-
-/// `strerror` of the present `errno`.
-func systemError() -> String { unsafe String(cString: strerror(errno)) }

@@ -1,4 +1,5 @@
 package import ComputeBackends
+internal import DurableFiles
 internal import Foundation
 internal import Tensors
 
@@ -99,8 +100,7 @@ package struct ModelSynthesizer: Sendable {
 
     private func writeConfigurations(in folder: String) throws(WeightsError) {
         func write(_ object: JSONObject, _ name: String) throws(WeightsError) {
-            try AtomicFile.write(
-                Array(JSONValue.object(object).indentedText.utf8), to: "\(folder)/\(name)")
+            try put(Array(JSONValue.object(object).indentedText.utf8), at: "\(folder)/\(name)")
         }
         try write(blueprint.index, "model_index.json")
         try makeFolder("\(folder)/scheduler")
@@ -114,9 +114,13 @@ package struct ModelSynthesizer: Sendable {
         {
             try makeFolder("\(folder)/tokenizer\(suffix)")
             for file in tokenizer.files {
-                try AtomicFile.write(file.bytes, to: "\(folder)/tokenizer\(suffix)/\(file.name)")
+                try put(file.bytes, at: "\(folder)/tokenizer\(suffix)/\(file.name)")
             }
         }
+    }
+
+    private func put(_ bytes: [UInt8], at path: String) throws(WeightsError) {
+        do { try AtomicFile.write(bytes, to: path) } catch { throw WeightsError(error) }
     }
 
     private func writeWeights(

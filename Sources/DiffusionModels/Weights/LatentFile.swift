@@ -8,6 +8,13 @@ package enum LatentFile {
     /// Reads a latent. Throws ``WeightsError`` when the file is missing, damaged, holds anything
     /// but that one tensor, or a value that is not finite.
     package static func read(_ path: String) throws(WeightsError) -> Latent {
+        try readWithMetadata(path).latent
+    }
+
+    /// Reads a latent, and what its file says about it. Throws as ``read(_:)`` does.
+    package static func readWithMetadata(
+        _ path: String
+    ) throws(WeightsError) -> (latent: Latent, metadata: [String: String]) {
         let file = try SafeTensorsFile(path: path)
         guard file.entries.count == 1, let entry = file.entries.first, entry.name == tensorName
         else {
@@ -38,15 +45,20 @@ package enum LatentFile {
                 path: path, tensor: tensorName, expected: "finite values",
                 found: "\(values[bad]) at element \(bad)")
         }
-        return Latent(channels: shape[1], height: shape[2], width: shape[3], values: values)
+        let latent = Latent(
+            channels: shape[1], height: shape[2], width: shape[3], values: values)
+        return (latent, file.metadata)
     }
 
     /// Writes a latent; the file appears complete or not at all. Throws
     /// ``WeightsError/unwritable(path:reason:)``.
-    package static func write(_ latent: Latent, to path: String) throws(WeightsError) {
+    package static func write(
+        _ latent: Latent, to path: String, metadata: [(key: String, value: String)] = []
+    ) throws(WeightsError) {
         var writer = try SafeTensorsWriter(
             path: path,
-            tensors: [.init(name: tensorName, type: .float32, shape: latent.shape)])
+            tensors: [.init(name: tensorName, type: .float32, shape: latent.shape)],
+            metadata: metadata)
         try writer.append(latent.values)
         try writer.finish()
     }

@@ -34,6 +34,8 @@ package struct SafeTensorsFile: Sendable {
     package let path: String
     /// Every tensor, in the order of their bytes.
     package let entries: [TensorEntry]
+    /// The texts of the header's `__metadata__`.
+    package let metadata: [String: String]
     private let file: MappedFile
 
     /// Maps the file and checks its header; throws ``WeightsError`` naming what is wrong with it.
@@ -46,7 +48,9 @@ package struct SafeTensorsFile: Sendable {
         self.file = file
         let header = try Self.header(of: file)
         let dataStart = 8 + header.count
-        entries = try Self.entries(header, path: path, data: dataStart..<file.count)
+        let object = try Self.document(header, path: path)
+        entries = try Self.entries(object, path: path, data: dataStart..<file.count)
+        metadata = Self.metadata(object)
     }
 
     /// Lends a tensor's bytes.
@@ -84,11 +88,9 @@ package struct SafeTensorsFile: Sendable {
         return unsafe file.withBytes(in: 8..<(8 + Int(length))) { unsafe Array($0) }
     }
 
-    private static func entries(
-        _ header: [UInt8],
-        path: String,
-        data: Range<Int>
-    ) throws(WeightsError) -> [TensorEntry] {
+    private static func document(
+        _ header: [UInt8], path: String
+    ) throws(WeightsError) -> JSONObject {
         let document: JSONValue
         do {
             document = try JSONParser.parse(header, maximumDepth: 8)
@@ -98,6 +100,23 @@ package struct SafeTensorsFile: Sendable {
         guard case .object(let object) = document else {
             throw .malformed(path: path, reason: "its header is no JSON object")
         }
+        return object
+    }
+
+    private static func metadata(_ header: JSONObject) -> [String: String] {
+        guard case .object(let object)? = header["__metadata__"] else { return [:] }
+        var texts: [String: String] = [:]
+        for key in object.keys {
+            if case .string(let text)? = object[key] { texts[key] = text }
+        }
+        return texts
+    }
+
+    private static func entries(
+        _ object: JSONObject,
+        path: String,
+        data: Range<Int>
+    ) throws(WeightsError) -> [TensorEntry] {
         var entries: [TensorEntry] = []
         for name in object.keys where name != "__metadata__" {
             guard let description = object[name] else { continue }

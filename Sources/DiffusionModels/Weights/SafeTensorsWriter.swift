@@ -1,4 +1,5 @@
 package import ComputeBackends
+internal import DurableFiles
 package import Tensors
 
 /// Writes a safetensors file tensor by tensor, so that a file of any size needs the memory of
@@ -23,6 +24,9 @@ package struct SafeTensorsWriter: ~Copyable {
         var byteCount: Int { shape.count * type.byteCount }
     }
 
+    /// Elements encoded in one go: what a large tensor costs in memory beside itself.
+    private static let piece = 1 << 18
+
     private var file: AtomicFile
     private let declarations: [Declaration]
     private var current = 0
@@ -30,11 +34,21 @@ package struct SafeTensorsWriter: ~Copyable {
 
     /// Starts the file; its tensors follow through ``append(_:)``, in the declared order.
     ///
-    /// Throws ``WeightsError/unwritable(path:reason:)``. Traps when two tensors have one name.
-    package init(path: String, tensors: [Declaration]) throws(WeightsError) {
-        let file = try AtomicFile(path: path)
-        try file.write(Self.header(tensors))
-        self.file = file
+    /// Takes the room for all of it at once, so that a full disk shows here. `metadata` is what
+    /// the header's `__metadata__` says beside the format. Throws
+    /// ``WeightsError/unwritable(path:reason:)``. Traps when two tensors have one name.
+    package init(
+        path: String, tensors: [Declaration], metadata: [(key: String, value: String)] = []
+    ) throws(WeightsError) {
+        let header = Self.header(tensors, metadata: metadata)
+        do {
+            let file = try AtomicFile(path: path)
+            try file.preallocate(header.count + tensors.reduce(0) { $0 + $1.byteCount })
+            try file.write(header)
+            self.file = file
+        } catch {
+            throw WeightsError(error)
+        }
         declarations = tensors
         skipFinished()
     }
@@ -47,8 +61,9 @@ package struct SafeTensorsWriter: ~Copyable {
             precondition(current < declarations.count, "more elements than declared")
             let declaration = declarations[current]
             let room = declaration.shape.count - elementsOfCurrent
-            let count = min(room, elements.count - position)
-            try file.write(declaration.type.encode(elements[position..<(position + count)]))
+            let count = min(room, elements.count - position, Self.piece)
+            let bytes = declaration.type.encode(elements[position..<(position + count)])
+            do { try file.write(bytes) } catch { throw WeightsError(error) }
             position += count
             elementsOfCurrent += count
             skipFinished()
@@ -58,7 +73,7 @@ package struct SafeTensorsWriter: ~Copyable {
     /// Completes the file. Traps when declared elements were not appended.
     package consuming func finish() throws(WeightsError) {
         precondition(current == declarations.count, "fewer elements than declared")
-        try file.commit()
+        do { try file.commit() } catch { throw WeightsError(error) }
     }
 
     private mutating func skipFinished() {
@@ -71,10 +86,16 @@ package struct SafeTensorsWriter: ~Copyable {
     }
 
     /// Length and JSON, padded with spaces so that the data starts at a multiple of 8.
-    private static func header(_ tensors: [Declaration]) -> [UInt8] {
+    private static func header(
+        _ tensors: [Declaration], metadata: [(key: String, value: String)]
+    ) -> [UInt8] {
         var object = JSONObject()
         var offset = 0
-        precondition(object.insert(["format": "pt"], for: "__metadata__"))
+        var about: JSONObject = ["format": "pt"]
+        for (key, value) in metadata {
+            precondition(about.insert(.string(value), for: key), "\(key) is said twice")
+        }
+        precondition(object.insert(.object(about), for: "__metadata__"))
         for tensor in tensors {
             let end = offset + tensor.byteCount
             let isNew = object.insert(

@@ -1,3 +1,4 @@
+internal import DurableFiles
 package import Tensors
 
 /// Why weights, or another file that belongs to a model, cannot be used. One sentence each, for
@@ -45,4 +46,9 @@ package enum WeightsError: Error, Equatable, CustomStringConvertible {
             "\(path) cannot be written: \(reason)"
         }
     }
+}
+
+extension WeightsError {
+    /// A file that could not be written.
+    init(_ failure: FileFailure) { self = .unwritable(path: failure.path, reason: failure.reason) }
 }

@@ -997,7 +997,502 @@ void   tessera__wire__goodbye__free_unpacked
   assert(message->base.descriptor == &tessera__wire__goodbye__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor tessera__wire__envelope__field_descriptors[19] =
+void   tessera__wire__drain__init
+                     (Tessera__Wire__Drain         *message)
+{
+  static const Tessera__Wire__Drain init_value = TESSERA__WIRE__DRAIN__INIT;
+  *message = init_value;
+}
+size_t tessera__wire__drain__get_packed_size
+                     (const Tessera__Wire__Drain *message)
+{
+  assert(message->base.descriptor == &tessera__wire__drain__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tessera__wire__drain__pack
+                     (const Tessera__Wire__Drain *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tessera__wire__drain__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tessera__wire__drain__pack_to_buffer
+                     (const Tessera__Wire__Drain *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tessera__wire__drain__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tessera__Wire__Drain *
+       tessera__wire__drain__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tessera__Wire__Drain *)
+     protobuf_c_message_unpack (&tessera__wire__drain__descriptor,
+                                allocator, len, data);
+}
+void   tessera__wire__drain__free_unpacked
+                     (Tessera__Wire__Drain *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tessera__wire__drain__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tessera__wire__control_request__init
+                     (Tessera__Wire__ControlRequest         *message)
+{
+  static const Tessera__Wire__ControlRequest init_value = TESSERA__WIRE__CONTROL_REQUEST__INIT;
+  *message = init_value;
+}
+size_t tessera__wire__control_request__get_packed_size
+                     (const Tessera__Wire__ControlRequest *message)
+{
+  assert(message->base.descriptor == &tessera__wire__control_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tessera__wire__control_request__pack
+                     (const Tessera__Wire__ControlRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tessera__wire__control_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tessera__wire__control_request__pack_to_buffer
+                     (const Tessera__Wire__ControlRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tessera__wire__control_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tessera__Wire__ControlRequest *
+       tessera__wire__control_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tessera__Wire__ControlRequest *)
+     protobuf_c_message_unpack (&tessera__wire__control_request__descriptor,
+                                allocator, len, data);
+}
+void   tessera__wire__control_request__free_unpacked
+                     (Tessera__Wire__ControlRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tessera__wire__control_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tessera__wire__submit__init
+                     (Tessera__Wire__Submit         *message)
+{
+  static const Tessera__Wire__Submit init_value = TESSERA__WIRE__SUBMIT__INIT;
+  *message = init_value;
+}
+size_t tessera__wire__submit__get_packed_size
+                     (const Tessera__Wire__Submit *message)
+{
+  assert(message->base.descriptor == &tessera__wire__submit__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tessera__wire__submit__pack
+                     (const Tessera__Wire__Submit *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tessera__wire__submit__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tessera__wire__submit__pack_to_buffer
+                     (const Tessera__Wire__Submit *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tessera__wire__submit__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tessera__Wire__Submit *
+       tessera__wire__submit__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tessera__Wire__Submit *)
+     protobuf_c_message_unpack (&tessera__wire__submit__descriptor,
+                                allocator, len, data);
+}
+void   tessera__wire__submit__free_unpacked
+                     (Tessera__Wire__Submit *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tessera__wire__submit__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tessera__wire__job_name__init
+                     (Tessera__Wire__JobName         *message)
+{
+  static const Tessera__Wire__JobName init_value = TESSERA__WIRE__JOB_NAME__INIT;
+  *message = init_value;
+}
+size_t tessera__wire__job_name__get_packed_size
+                     (const Tessera__Wire__JobName *message)
+{
+  assert(message->base.descriptor == &tessera__wire__job_name__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tessera__wire__job_name__pack
+                     (const Tessera__Wire__JobName *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tessera__wire__job_name__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tessera__wire__job_name__pack_to_buffer
+                     (const Tessera__Wire__JobName *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tessera__wire__job_name__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tessera__Wire__JobName *
+       tessera__wire__job_name__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tessera__Wire__JobName *)
+     protobuf_c_message_unpack (&tessera__wire__job_name__descriptor,
+                                allocator, len, data);
+}
+void   tessera__wire__job_name__free_unpacked
+                     (Tessera__Wire__JobName *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tessera__wire__job_name__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tessera__wire__worker_name__init
+                     (Tessera__Wire__WorkerName         *message)
+{
+  static const Tessera__Wire__WorkerName init_value = TESSERA__WIRE__WORKER_NAME__INIT;
+  *message = init_value;
+}
+size_t tessera__wire__worker_name__get_packed_size
+                     (const Tessera__Wire__WorkerName *message)
+{
+  assert(message->base.descriptor == &tessera__wire__worker_name__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tessera__wire__worker_name__pack
+                     (const Tessera__Wire__WorkerName *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tessera__wire__worker_name__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tessera__wire__worker_name__pack_to_buffer
+                     (const Tessera__Wire__WorkerName *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tessera__wire__worker_name__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tessera__Wire__WorkerName *
+       tessera__wire__worker_name__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tessera__Wire__WorkerName *)
+     protobuf_c_message_unpack (&tessera__wire__worker_name__descriptor,
+                                allocator, len, data);
+}
+void   tessera__wire__worker_name__free_unpacked
+                     (Tessera__Wire__WorkerName *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tessera__wire__worker_name__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tessera__wire__control_reply__init
+                     (Tessera__Wire__ControlReply         *message)
+{
+  static const Tessera__Wire__ControlReply init_value = TESSERA__WIRE__CONTROL_REPLY__INIT;
+  *message = init_value;
+}
+size_t tessera__wire__control_reply__get_packed_size
+                     (const Tessera__Wire__ControlReply *message)
+{
+  assert(message->base.descriptor == &tessera__wire__control_reply__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tessera__wire__control_reply__pack
+                     (const Tessera__Wire__ControlReply *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tessera__wire__control_reply__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tessera__wire__control_reply__pack_to_buffer
+                     (const Tessera__Wire__ControlReply *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tessera__wire__control_reply__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tessera__Wire__ControlReply *
+       tessera__wire__control_reply__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tessera__Wire__ControlReply *)
+     protobuf_c_message_unpack (&tessera__wire__control_reply__descriptor,
+                                allocator, len, data);
+}
+void   tessera__wire__control_reply__free_unpacked
+                     (Tessera__Wire__ControlReply *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tessera__wire__control_reply__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tessera__wire__job_list__init
+                     (Tessera__Wire__JobList         *message)
+{
+  static const Tessera__Wire__JobList init_value = TESSERA__WIRE__JOB_LIST__INIT;
+  *message = init_value;
+}
+size_t tessera__wire__job_list__get_packed_size
+                     (const Tessera__Wire__JobList *message)
+{
+  assert(message->base.descriptor == &tessera__wire__job_list__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tessera__wire__job_list__pack
+                     (const Tessera__Wire__JobList *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tessera__wire__job_list__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tessera__wire__job_list__pack_to_buffer
+                     (const Tessera__Wire__JobList *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tessera__wire__job_list__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tessera__Wire__JobList *
+       tessera__wire__job_list__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tessera__Wire__JobList *)
+     protobuf_c_message_unpack (&tessera__wire__job_list__descriptor,
+                                allocator, len, data);
+}
+void   tessera__wire__job_list__free_unpacked
+                     (Tessera__Wire__JobList *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tessera__wire__job_list__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tessera__wire__job_status__init
+                     (Tessera__Wire__JobStatus         *message)
+{
+  static const Tessera__Wire__JobStatus init_value = TESSERA__WIRE__JOB_STATUS__INIT;
+  *message = init_value;
+}
+size_t tessera__wire__job_status__get_packed_size
+                     (const Tessera__Wire__JobStatus *message)
+{
+  assert(message->base.descriptor == &tessera__wire__job_status__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tessera__wire__job_status__pack
+                     (const Tessera__Wire__JobStatus *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tessera__wire__job_status__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tessera__wire__job_status__pack_to_buffer
+                     (const Tessera__Wire__JobStatus *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tessera__wire__job_status__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tessera__Wire__JobStatus *
+       tessera__wire__job_status__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tessera__Wire__JobStatus *)
+     protobuf_c_message_unpack (&tessera__wire__job_status__descriptor,
+                                allocator, len, data);
+}
+void   tessera__wire__job_status__free_unpacked
+                     (Tessera__Wire__JobStatus *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tessera__wire__job_status__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tessera__wire__worker_list__init
+                     (Tessera__Wire__WorkerList         *message)
+{
+  static const Tessera__Wire__WorkerList init_value = TESSERA__WIRE__WORKER_LIST__INIT;
+  *message = init_value;
+}
+size_t tessera__wire__worker_list__get_packed_size
+                     (const Tessera__Wire__WorkerList *message)
+{
+  assert(message->base.descriptor == &tessera__wire__worker_list__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tessera__wire__worker_list__pack
+                     (const Tessera__Wire__WorkerList *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tessera__wire__worker_list__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tessera__wire__worker_list__pack_to_buffer
+                     (const Tessera__Wire__WorkerList *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tessera__wire__worker_list__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tessera__Wire__WorkerList *
+       tessera__wire__worker_list__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tessera__Wire__WorkerList *)
+     protobuf_c_message_unpack (&tessera__wire__worker_list__descriptor,
+                                allocator, len, data);
+}
+void   tessera__wire__worker_list__free_unpacked
+                     (Tessera__Wire__WorkerList *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tessera__wire__worker_list__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tessera__wire__worker_status__init
+                     (Tessera__Wire__WorkerStatus         *message)
+{
+  static const Tessera__Wire__WorkerStatus init_value = TESSERA__WIRE__WORKER_STATUS__INIT;
+  *message = init_value;
+}
+size_t tessera__wire__worker_status__get_packed_size
+                     (const Tessera__Wire__WorkerStatus *message)
+{
+  assert(message->base.descriptor == &tessera__wire__worker_status__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tessera__wire__worker_status__pack
+                     (const Tessera__Wire__WorkerStatus *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tessera__wire__worker_status__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tessera__wire__worker_status__pack_to_buffer
+                     (const Tessera__Wire__WorkerStatus *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tessera__wire__worker_status__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tessera__Wire__WorkerStatus *
+       tessera__wire__worker_status__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tessera__Wire__WorkerStatus *)
+     protobuf_c_message_unpack (&tessera__wire__worker_status__descriptor,
+                                allocator, len, data);
+}
+void   tessera__wire__worker_status__free_unpacked
+                     (Tessera__Wire__WorkerStatus *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tessera__wire__worker_status__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   tessera__wire__refusal__init
+                     (Tessera__Wire__Refusal         *message)
+{
+  static const Tessera__Wire__Refusal init_value = TESSERA__WIRE__REFUSAL__INIT;
+  *message = init_value;
+}
+size_t tessera__wire__refusal__get_packed_size
+                     (const Tessera__Wire__Refusal *message)
+{
+  assert(message->base.descriptor == &tessera__wire__refusal__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tessera__wire__refusal__pack
+                     (const Tessera__Wire__Refusal *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tessera__wire__refusal__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tessera__wire__refusal__pack_to_buffer
+                     (const Tessera__Wire__Refusal *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tessera__wire__refusal__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tessera__Wire__Refusal *
+       tessera__wire__refusal__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tessera__Wire__Refusal *)
+     protobuf_c_message_unpack (&tessera__wire__refusal__descriptor,
+                                allocator, len, data);
+}
+void   tessera__wire__refusal__free_unpacked
+                     (Tessera__Wire__Refusal *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tessera__wire__refusal__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+static const ProtobufCFieldDescriptor tessera__wire__envelope__field_descriptors[23] =
 {
   {
     "sequence",
@@ -1043,6 +1538,18 @@ static const ProtobufCFieldDescriptor tessera__wire__envelope__field_descriptors
     offsetof(Tessera__Wire__Envelope, n_tensors),
     offsetof(Tessera__Wire__Envelope, tensors),
     &tessera__wire__tensor_descriptor__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "realm",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_FIXED64,
+    0,   /* quantifier_offset */
+    offsetof(Tessera__Wire__Envelope, realm),
+    NULL,
     NULL,
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
@@ -1227,33 +1734,73 @@ static const ProtobufCFieldDescriptor tessera__wire__envelope__field_descriptors
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "drain",
+    31,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tessera__Wire__Envelope, message_case),
+    offsetof(Tessera__Wire__Envelope, drain),
+    &tessera__wire__drain__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "control_request",
+    32,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tessera__Wire__Envelope, message_case),
+    offsetof(Tessera__Wire__Envelope, control_request),
+    &tessera__wire__control_request__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "control_reply",
+    33,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tessera__Wire__Envelope, message_case),
+    offsetof(Tessera__Wire__Envelope, control_reply),
+    &tessera__wire__control_reply__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tessera__wire__envelope__field_indices_by_name[] = {
-  9,   /* field[9] = asset */
-  8,   /* field[8] = asset_request */
-  15,   /* field[15] = cancel */
-  11,   /* field[11] = close_job */
+  10,   /* field[10] = asset */
+  9,   /* field[9] = asset_request */
+  16,   /* field[16] = cancel */
+  12,   /* field[12] = close_job */
+  22,   /* field[22] = control_reply */
+  21,   /* field[21] = control_request */
+  20,   /* field[20] = drain */
   1,   /* field[1] = epoch */
-  14,   /* field[14] = failure */
-  18,   /* field[18] = goodbye */
-  16,   /* field[16] = heartbeat */
-  17,   /* field[17] = heartbeat_ack */
-  4,   /* field[4] = hello */
+  15,   /* field[15] = failure */
+  19,   /* field[19] = goodbye */
+  17,   /* field[17] = heartbeat */
+  18,   /* field[18] = heartbeat_ack */
+  5,   /* field[5] = hello */
   2,   /* field[2] = incarnation */
-  10,   /* field[10] = job_ready */
-  7,   /* field[7] = open_job */
-  6,   /* field[6] = reject */
-  13,   /* field[13] = result */
+  11,   /* field[11] = job_ready */
+  8,   /* field[8] = open_job */
+  4,   /* field[4] = realm */
+  7,   /* field[7] = reject */
+  14,   /* field[14] = result */
   0,   /* field[0] = sequence */
-  12,   /* field[12] = task */
+  13,   /* field[13] = task */
   3,   /* field[3] = tensors */
-  5,   /* field[5] = welcome */
+  6,   /* field[6] = welcome */
 };
 static const ProtobufCIntRange tessera__wire__envelope__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 16, 4 },
-  { 0, 19 }
+  { 16, 5 },
+  { 0, 23 }
 };
 const ProtobufCMessageDescriptor tessera__wire__envelope__descriptor =
 {
@@ -1263,7 +1810,7 @@ const ProtobufCMessageDescriptor tessera__wire__envelope__descriptor =
   "Tessera__Wire__Envelope",
   "tessera.wire",
   sizeof(Tessera__Wire__Envelope),
-  19,
+  23,
   tessera__wire__envelope__field_descriptors,
   tessera__wire__envelope__field_indices_by_name,
   2,  tessera__wire__envelope__number_ranges,
@@ -2184,7 +2731,7 @@ const ProtobufCMessageDescriptor tessera__wire__decode__descriptor =
   (ProtobufCMessageInit) tessera__wire__decode__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tessera__wire__result__field_descriptors[2] =
+static const ProtobufCFieldDescriptor tessera__wire__result__field_descriptors[3] =
 {
   {
     "attempt",
@@ -2210,15 +2757,28 @@ static const ProtobufCFieldDescriptor tessera__wire__result__field_descriptors[2
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "question",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_FIXED64,
+    0,   /* quantifier_offset */
+    offsetof(Tessera__Wire__Result, question),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tessera__wire__result__field_indices_by_name[] = {
   0,   /* field[0] = attempt */
   1,   /* field[1] = compute_microseconds */
+  2,   /* field[2] = question */
 };
 static const ProtobufCIntRange tessera__wire__result__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 2 }
+  { 0, 3 }
 };
 const ProtobufCMessageDescriptor tessera__wire__result__descriptor =
 {
@@ -2228,7 +2788,7 @@ const ProtobufCMessageDescriptor tessera__wire__result__descriptor =
   "Tessera__Wire__Result",
   "tessera.wire",
   sizeof(Tessera__Wire__Result),
-  2,
+  3,
   tessera__wire__result__field_descriptors,
   tessera__wire__result__field_indices_by_name,
   1,  tessera__wire__result__number_ranges,
@@ -2490,6 +3050,690 @@ const ProtobufCMessageDescriptor tessera__wire__goodbye__descriptor =
   (ProtobufCMessageInit) tessera__wire__goodbye__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
+#define tessera__wire__drain__field_descriptors NULL
+#define tessera__wire__drain__field_indices_by_name NULL
+#define tessera__wire__drain__number_ranges NULL
+const ProtobufCMessageDescriptor tessera__wire__drain__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tessera.wire.Drain",
+  "Drain",
+  "Tessera__Wire__Drain",
+  "tessera.wire",
+  sizeof(Tessera__Wire__Drain),
+  0,
+  tessera__wire__drain__field_descriptors,
+  tessera__wire__drain__field_indices_by_name,
+  0,  tessera__wire__drain__number_ranges,
+  (ProtobufCMessageInit) tessera__wire__drain__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tessera__wire__control_request__field_descriptors[6] =
+{
+  {
+    "number",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tessera__Wire__ControlRequest, number),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "submit",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tessera__Wire__ControlRequest, question_case),
+    offsetof(Tessera__Wire__ControlRequest, submit),
+    &tessera__wire__submit__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "status",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tessera__Wire__ControlRequest, question_case),
+    offsetof(Tessera__Wire__ControlRequest, status),
+    &tessera__wire__job_name__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "cancel",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tessera__Wire__ControlRequest, question_case),
+    offsetof(Tessera__Wire__ControlRequest, cancel),
+    &tessera__wire__job_name__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "drain",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tessera__Wire__ControlRequest, question_case),
+    offsetof(Tessera__Wire__ControlRequest, drain),
+    &tessera__wire__worker_name__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "workers",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tessera__Wire__ControlRequest, question_case),
+    offsetof(Tessera__Wire__ControlRequest, workers),
+    &tessera__wire__worker_name__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tessera__wire__control_request__field_indices_by_name[] = {
+  3,   /* field[3] = cancel */
+  4,   /* field[4] = drain */
+  0,   /* field[0] = number */
+  2,   /* field[2] = status */
+  1,   /* field[1] = submit */
+  5,   /* field[5] = workers */
+};
+static const ProtobufCIntRange tessera__wire__control_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 6 }
+};
+const ProtobufCMessageDescriptor tessera__wire__control_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tessera.wire.ControlRequest",
+  "ControlRequest",
+  "Tessera__Wire__ControlRequest",
+  "tessera.wire",
+  sizeof(Tessera__Wire__ControlRequest),
+  6,
+  tessera__wire__control_request__field_descriptors,
+  tessera__wire__control_request__field_indices_by_name,
+  1,  tessera__wire__control_request__number_ranges,
+  (ProtobufCMessageInit) tessera__wire__control_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tessera__wire__submit__field_descriptors[2] =
+{
+  {
+    "id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Tessera__Wire__Submit, id),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "order",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Tessera__Wire__Submit, order),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tessera__wire__submit__field_indices_by_name[] = {
+  0,   /* field[0] = id */
+  1,   /* field[1] = order */
+};
+static const ProtobufCIntRange tessera__wire__submit__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor tessera__wire__submit__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tessera.wire.Submit",
+  "Submit",
+  "Tessera__Wire__Submit",
+  "tessera.wire",
+  sizeof(Tessera__Wire__Submit),
+  2,
+  tessera__wire__submit__field_descriptors,
+  tessera__wire__submit__field_indices_by_name,
+  1,  tessera__wire__submit__number_ranges,
+  (ProtobufCMessageInit) tessera__wire__submit__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tessera__wire__job_name__field_descriptors[1] =
+{
+  {
+    "id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Tessera__Wire__JobName, id),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tessera__wire__job_name__field_indices_by_name[] = {
+  0,   /* field[0] = id */
+};
+static const ProtobufCIntRange tessera__wire__job_name__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor tessera__wire__job_name__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tessera.wire.JobName",
+  "JobName",
+  "Tessera__Wire__JobName",
+  "tessera.wire",
+  sizeof(Tessera__Wire__JobName),
+  1,
+  tessera__wire__job_name__field_descriptors,
+  tessera__wire__job_name__field_indices_by_name,
+  1,  tessera__wire__job_name__number_ranges,
+  (ProtobufCMessageInit) tessera__wire__job_name__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tessera__wire__worker_name__field_descriptors[1] =
+{
+  {
+    "name",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Tessera__Wire__WorkerName, name),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tessera__wire__worker_name__field_indices_by_name[] = {
+  0,   /* field[0] = name */
+};
+static const ProtobufCIntRange tessera__wire__worker_name__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor tessera__wire__worker_name__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tessera.wire.WorkerName",
+  "WorkerName",
+  "Tessera__Wire__WorkerName",
+  "tessera.wire",
+  sizeof(Tessera__Wire__WorkerName),
+  1,
+  tessera__wire__worker_name__field_descriptors,
+  tessera__wire__worker_name__field_indices_by_name,
+  1,  tessera__wire__worker_name__number_ranges,
+  (ProtobufCMessageInit) tessera__wire__worker_name__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tessera__wire__control_reply__field_descriptors[4] =
+{
+  {
+    "number",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tessera__Wire__ControlReply, number),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "jobs",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tessera__Wire__ControlReply, answer_case),
+    offsetof(Tessera__Wire__ControlReply, jobs),
+    &tessera__wire__job_list__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "workers",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tessera__Wire__ControlReply, answer_case),
+    offsetof(Tessera__Wire__ControlReply, workers),
+    &tessera__wire__worker_list__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "refusal",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tessera__Wire__ControlReply, answer_case),
+    offsetof(Tessera__Wire__ControlReply, refusal),
+    &tessera__wire__refusal__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tessera__wire__control_reply__field_indices_by_name[] = {
+  1,   /* field[1] = jobs */
+  0,   /* field[0] = number */
+  3,   /* field[3] = refusal */
+  2,   /* field[2] = workers */
+};
+static const ProtobufCIntRange tessera__wire__control_reply__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor tessera__wire__control_reply__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tessera.wire.ControlReply",
+  "ControlReply",
+  "Tessera__Wire__ControlReply",
+  "tessera.wire",
+  sizeof(Tessera__Wire__ControlReply),
+  4,
+  tessera__wire__control_reply__field_descriptors,
+  tessera__wire__control_reply__field_indices_by_name,
+  1,  tessera__wire__control_reply__number_ranges,
+  (ProtobufCMessageInit) tessera__wire__control_reply__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tessera__wire__job_list__field_descriptors[1] =
+{
+  {
+    "jobs",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tessera__Wire__JobList, n_jobs),
+    offsetof(Tessera__Wire__JobList, jobs),
+    &tessera__wire__job_status__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tessera__wire__job_list__field_indices_by_name[] = {
+  0,   /* field[0] = jobs */
+};
+static const ProtobufCIntRange tessera__wire__job_list__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor tessera__wire__job_list__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tessera.wire.JobList",
+  "JobList",
+  "Tessera__Wire__JobList",
+  "tessera.wire",
+  sizeof(Tessera__Wire__JobList),
+  1,
+  tessera__wire__job_list__field_descriptors,
+  tessera__wire__job_list__field_indices_by_name,
+  1,  tessera__wire__job_list__number_ranges,
+  (ProtobufCMessageInit) tessera__wire__job_list__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tessera__wire__job_status__field_descriptors[7] =
+{
+  {
+    "id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Tessera__Wire__JobStatus, id),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "phase",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Tessera__Wire__JobStatus, phase),
+    &tessera__wire__job_phase__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "done",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tessera__Wire__JobStatus, done),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "total",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tessera__Wire__JobStatus, total),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "reason",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Tessera__Wire__JobStatus, reason),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "exit_code",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tessera__Wire__JobStatus, exit_code),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "output",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Tessera__Wire__JobStatus, output),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tessera__wire__job_status__field_indices_by_name[] = {
+  2,   /* field[2] = done */
+  5,   /* field[5] = exit_code */
+  0,   /* field[0] = id */
+  6,   /* field[6] = output */
+  1,   /* field[1] = phase */
+  4,   /* field[4] = reason */
+  3,   /* field[3] = total */
+};
+static const ProtobufCIntRange tessera__wire__job_status__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 7 }
+};
+const ProtobufCMessageDescriptor tessera__wire__job_status__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tessera.wire.JobStatus",
+  "JobStatus",
+  "Tessera__Wire__JobStatus",
+  "tessera.wire",
+  sizeof(Tessera__Wire__JobStatus),
+  7,
+  tessera__wire__job_status__field_descriptors,
+  tessera__wire__job_status__field_indices_by_name,
+  1,  tessera__wire__job_status__number_ranges,
+  (ProtobufCMessageInit) tessera__wire__job_status__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tessera__wire__worker_list__field_descriptors[1] =
+{
+  {
+    "workers",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tessera__Wire__WorkerList, n_workers),
+    offsetof(Tessera__Wire__WorkerList, workers),
+    &tessera__wire__worker_status__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tessera__wire__worker_list__field_indices_by_name[] = {
+  0,   /* field[0] = workers */
+};
+static const ProtobufCIntRange tessera__wire__worker_list__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor tessera__wire__worker_list__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tessera.wire.WorkerList",
+  "WorkerList",
+  "Tessera__Wire__WorkerList",
+  "tessera.wire",
+  sizeof(Tessera__Wire__WorkerList),
+  1,
+  tessera__wire__worker_list__field_descriptors,
+  tessera__wire__worker_list__field_indices_by_name,
+  1,  tessera__wire__worker_list__number_ranges,
+  (ProtobufCMessageInit) tessera__wire__worker_list__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tessera__wire__worker_status__field_descriptors[7] =
+{
+  {
+    "name",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Tessera__Wire__WorkerStatus, name),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "activity",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Tessera__Wire__WorkerStatus, activity),
+    &tessera__wire__worker_activity__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "attempts_in_hand",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tessera__Wire__WorkerStatus, attempts_in_hand),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "denoise_microseconds",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tessera__Wire__WorkerStatus, denoise_microseconds),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "decode_microseconds",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tessera__Wire__WorkerStatus, decode_microseconds),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "quarantine_milliseconds",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Tessera__Wire__WorkerStatus, quarantine_milliseconds),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "quarantines",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tessera__Wire__WorkerStatus, quarantines),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tessera__wire__worker_status__field_indices_by_name[] = {
+  1,   /* field[1] = activity */
+  2,   /* field[2] = attempts_in_hand */
+  4,   /* field[4] = decode_microseconds */
+  3,   /* field[3] = denoise_microseconds */
+  0,   /* field[0] = name */
+  5,   /* field[5] = quarantine_milliseconds */
+  6,   /* field[6] = quarantines */
+};
+static const ProtobufCIntRange tessera__wire__worker_status__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 7 }
+};
+const ProtobufCMessageDescriptor tessera__wire__worker_status__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tessera.wire.WorkerStatus",
+  "WorkerStatus",
+  "Tessera__Wire__WorkerStatus",
+  "tessera.wire",
+  sizeof(Tessera__Wire__WorkerStatus),
+  7,
+  tessera__wire__worker_status__field_descriptors,
+  tessera__wire__worker_status__field_indices_by_name,
+  1,  tessera__wire__worker_status__number_ranges,
+  (ProtobufCMessageInit) tessera__wire__worker_status__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tessera__wire__refusal__field_descriptors[2] =
+{
+  {
+    "code",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Tessera__Wire__Refusal, code),
+    &tessera__wire__refusal_code__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "reason",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Tessera__Wire__Refusal, reason),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tessera__wire__refusal__field_indices_by_name[] = {
+  0,   /* field[0] = code */
+  1,   /* field[1] = reason */
+};
+static const ProtobufCIntRange tessera__wire__refusal__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor tessera__wire__refusal__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tessera.wire.Refusal",
+  "Refusal",
+  "Tessera__Wire__Refusal",
+  "tessera.wire",
+  sizeof(Tessera__Wire__Refusal),
+  2,
+  tessera__wire__refusal__field_descriptors,
+  tessera__wire__refusal__field_indices_by_name,
+  1,  tessera__wire__refusal__number_ranges,
+  (ProtobufCMessageInit) tessera__wire__refusal__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
 static const ProtobufCEnumValue tessera__wire__element_type__enum_values_by_number[3] =
 {
   { "ELEMENT_TYPE_UNSPECIFIED", "TESSERA__WIRE__ELEMENT_TYPE__ELEMENT_TYPE_UNSPECIFIED", 0 },
@@ -2520,7 +3764,7 @@ const ProtobufCEnumDescriptor tessera__wire__element_type__descriptor =
   tessera__wire__element_type__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCEnumValue tessera__wire__reject_code__enum_values_by_number[8] =
+static const ProtobufCEnumValue tessera__wire__reject_code__enum_values_by_number[9] =
 {
   { "REJECT_CODE_UNSPECIFIED", "TESSERA__WIRE__REJECT_CODE__REJECT_CODE_UNSPECIFIED", 0 },
   { "REJECT_CODE_WIRE_VERSION", "TESSERA__WIRE__REJECT_CODE__REJECT_CODE_WIRE_VERSION", 1 },
@@ -2530,15 +3774,17 @@ static const ProtobufCEnumValue tessera__wire__reject_code__enum_values_by_numbe
   { "REJECT_CODE_CLOSING", "TESSERA__WIRE__REJECT_CODE__REJECT_CODE_CLOSING", 5 },
   { "REJECT_CODE_MISBEHAVED", "TESSERA__WIRE__REJECT_CODE__REJECT_CODE_MISBEHAVED", 6 },
   { "REJECT_CODE_UNKNOWN_SESSION", "TESSERA__WIRE__REJECT_CODE__REJECT_CODE_UNKNOWN_SESSION", 7 },
+  { "REJECT_CODE_KNOWN_ANSWER", "TESSERA__WIRE__REJECT_CODE__REJECT_CODE_KNOWN_ANSWER", 8 },
 };
 static const ProtobufCIntRange tessera__wire__reject_code__value_ranges[] = {
-{0, 0},{0, 8}
+{0, 0},{0, 9}
 };
-static const ProtobufCEnumValueIndex tessera__wire__reject_code__enum_values_by_name[8] =
+static const ProtobufCEnumValueIndex tessera__wire__reject_code__enum_values_by_name[9] =
 {
   { "REJECT_CODE_CLOSING", 5 },
   { "REJECT_CODE_COMPUTE_CLASS", 3 },
   { "REJECT_CODE_FULL", 4 },
+  { "REJECT_CODE_KNOWN_ANSWER", 8 },
   { "REJECT_CODE_MISBEHAVED", 6 },
   { "REJECT_CODE_UNKNOWN_SESSION", 7 },
   { "REJECT_CODE_UNSPECIFIED", 0 },
@@ -2552,9 +3798,9 @@ const ProtobufCEnumDescriptor tessera__wire__reject_code__descriptor =
   "RejectCode",
   "Tessera__Wire__RejectCode",
   "tessera.wire",
-  8,
+  9,
   tessera__wire__reject_code__enum_values_by_number,
-  8,
+  9,
   tessera__wire__reject_code__enum_values_by_name,
   1,
   tessera__wire__reject_code__value_ranges,
@@ -2624,19 +3870,21 @@ const ProtobufCEnumDescriptor tessera__wire__failure_code__descriptor =
   tessera__wire__failure_code__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCEnumValue tessera__wire__goodbye_reason__enum_values_by_number[3] =
+static const ProtobufCEnumValue tessera__wire__goodbye_reason__enum_values_by_number[4] =
 {
   { "GOODBYE_REASON_UNSPECIFIED", "TESSERA__WIRE__GOODBYE_REASON__GOODBYE_REASON_UNSPECIFIED", 0 },
   { "GOODBYE_REASON_DRAINING", "TESSERA__WIRE__GOODBYE_REASON__GOODBYE_REASON_DRAINING", 1 },
   { "GOODBYE_REASON_LEAVING", "TESSERA__WIRE__GOODBYE_REASON__GOODBYE_REASON_LEAVING", 2 },
+  { "GOODBYE_REASON_RETURNING", "TESSERA__WIRE__GOODBYE_REASON__GOODBYE_REASON_RETURNING", 3 },
 };
 static const ProtobufCIntRange tessera__wire__goodbye_reason__value_ranges[] = {
-{0, 0},{0, 3}
+{0, 0},{0, 4}
 };
-static const ProtobufCEnumValueIndex tessera__wire__goodbye_reason__enum_values_by_name[3] =
+static const ProtobufCEnumValueIndex tessera__wire__goodbye_reason__enum_values_by_name[4] =
 {
   { "GOODBYE_REASON_DRAINING", 1 },
   { "GOODBYE_REASON_LEAVING", 2 },
+  { "GOODBYE_REASON_RETURNING", 3 },
   { "GOODBYE_REASON_UNSPECIFIED", 0 },
 };
 const ProtobufCEnumDescriptor tessera__wire__goodbye_reason__descriptor =
@@ -2646,11 +3894,123 @@ const ProtobufCEnumDescriptor tessera__wire__goodbye_reason__descriptor =
   "GoodbyeReason",
   "Tessera__Wire__GoodbyeReason",
   "tessera.wire",
-  3,
+  4,
   tessera__wire__goodbye_reason__enum_values_by_number,
-  3,
+  4,
   tessera__wire__goodbye_reason__enum_values_by_name,
   1,
   tessera__wire__goodbye_reason__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCEnumValue tessera__wire__job_phase__enum_values_by_number[7] =
+{
+  { "JOB_PHASE_UNSPECIFIED", "TESSERA__WIRE__JOB_PHASE__JOB_PHASE_UNSPECIFIED", 0 },
+  { "JOB_PHASE_QUEUED", "TESSERA__WIRE__JOB_PHASE__JOB_PHASE_QUEUED", 1 },
+  { "JOB_PHASE_RUNNING", "TESSERA__WIRE__JOB_PHASE__JOB_PHASE_RUNNING", 2 },
+  { "JOB_PHASE_DECODING", "TESSERA__WIRE__JOB_PHASE__JOB_PHASE_DECODING", 3 },
+  { "JOB_PHASE_DONE", "TESSERA__WIRE__JOB_PHASE__JOB_PHASE_DONE", 4 },
+  { "JOB_PHASE_FAILED", "TESSERA__WIRE__JOB_PHASE__JOB_PHASE_FAILED", 5 },
+  { "JOB_PHASE_CANCELLED", "TESSERA__WIRE__JOB_PHASE__JOB_PHASE_CANCELLED", 6 },
+};
+static const ProtobufCIntRange tessera__wire__job_phase__value_ranges[] = {
+{0, 0},{0, 7}
+};
+static const ProtobufCEnumValueIndex tessera__wire__job_phase__enum_values_by_name[7] =
+{
+  { "JOB_PHASE_CANCELLED", 6 },
+  { "JOB_PHASE_DECODING", 3 },
+  { "JOB_PHASE_DONE", 4 },
+  { "JOB_PHASE_FAILED", 5 },
+  { "JOB_PHASE_QUEUED", 1 },
+  { "JOB_PHASE_RUNNING", 2 },
+  { "JOB_PHASE_UNSPECIFIED", 0 },
+};
+const ProtobufCEnumDescriptor tessera__wire__job_phase__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "tessera.wire.JobPhase",
+  "JobPhase",
+  "Tessera__Wire__JobPhase",
+  "tessera.wire",
+  7,
+  tessera__wire__job_phase__enum_values_by_number,
+  7,
+  tessera__wire__job_phase__enum_values_by_name,
+  1,
+  tessera__wire__job_phase__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCEnumValue tessera__wire__worker_activity__enum_values_by_number[6] =
+{
+  { "WORKER_ACTIVITY_UNSPECIFIED", "TESSERA__WIRE__WORKER_ACTIVITY__WORKER_ACTIVITY_UNSPECIFIED", 0 },
+  { "WORKER_ACTIVITY_IDLE", "TESSERA__WIRE__WORKER_ACTIVITY__WORKER_ACTIVITY_IDLE", 1 },
+  { "WORKER_ACTIVITY_WORKING", "TESSERA__WIRE__WORKER_ACTIVITY__WORKER_ACTIVITY_WORKING", 2 },
+  { "WORKER_ACTIVITY_SILENT", "TESSERA__WIRE__WORKER_ACTIVITY__WORKER_ACTIVITY_SILENT", 3 },
+  { "WORKER_ACTIVITY_LEAVING", "TESSERA__WIRE__WORKER_ACTIVITY__WORKER_ACTIVITY_LEAVING", 4 },
+  { "WORKER_ACTIVITY_QUARANTINED", "TESSERA__WIRE__WORKER_ACTIVITY__WORKER_ACTIVITY_QUARANTINED", 5 },
+};
+static const ProtobufCIntRange tessera__wire__worker_activity__value_ranges[] = {
+{0, 0},{0, 6}
+};
+static const ProtobufCEnumValueIndex tessera__wire__worker_activity__enum_values_by_name[6] =
+{
+  { "WORKER_ACTIVITY_IDLE", 1 },
+  { "WORKER_ACTIVITY_LEAVING", 4 },
+  { "WORKER_ACTIVITY_QUARANTINED", 5 },
+  { "WORKER_ACTIVITY_SILENT", 3 },
+  { "WORKER_ACTIVITY_UNSPECIFIED", 0 },
+  { "WORKER_ACTIVITY_WORKING", 2 },
+};
+const ProtobufCEnumDescriptor tessera__wire__worker_activity__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "tessera.wire.WorkerActivity",
+  "WorkerActivity",
+  "Tessera__Wire__WorkerActivity",
+  "tessera.wire",
+  6,
+  tessera__wire__worker_activity__enum_values_by_number,
+  6,
+  tessera__wire__worker_activity__enum_values_by_name,
+  1,
+  tessera__wire__worker_activity__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCEnumValue tessera__wire__refusal_code__enum_values_by_number[7] =
+{
+  { "REFUSAL_CODE_UNSPECIFIED", "TESSERA__WIRE__REFUSAL_CODE__REFUSAL_CODE_UNSPECIFIED", 0 },
+  { "REFUSAL_CODE_USAGE", "TESSERA__WIRE__REFUSAL_CODE__REFUSAL_CODE_USAGE", 1 },
+  { "REFUSAL_CODE_BAD_DATA", "TESSERA__WIRE__REFUSAL_CODE__REFUSAL_CODE_BAD_DATA", 2 },
+  { "REFUSAL_CODE_FULL", "TESSERA__WIRE__REFUSAL_CODE__REFUSAL_CODE_FULL", 3 },
+  { "REFUSAL_CODE_CONFLICT", "TESSERA__WIRE__REFUSAL_CODE__REFUSAL_CODE_CONFLICT", 4 },
+  { "REFUSAL_CODE_UNKNOWN", "TESSERA__WIRE__REFUSAL_CODE__REFUSAL_CODE_UNKNOWN", 5 },
+  { "REFUSAL_CODE_UNAVAILABLE", "TESSERA__WIRE__REFUSAL_CODE__REFUSAL_CODE_UNAVAILABLE", 6 },
+};
+static const ProtobufCIntRange tessera__wire__refusal_code__value_ranges[] = {
+{0, 0},{0, 7}
+};
+static const ProtobufCEnumValueIndex tessera__wire__refusal_code__enum_values_by_name[7] =
+{
+  { "REFUSAL_CODE_BAD_DATA", 2 },
+  { "REFUSAL_CODE_CONFLICT", 4 },
+  { "REFUSAL_CODE_FULL", 3 },
+  { "REFUSAL_CODE_UNAVAILABLE", 6 },
+  { "REFUSAL_CODE_UNKNOWN", 5 },
+  { "REFUSAL_CODE_UNSPECIFIED", 0 },
+  { "REFUSAL_CODE_USAGE", 1 },
+};
+const ProtobufCEnumDescriptor tessera__wire__refusal_code__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "tessera.wire.RefusalCode",
+  "RefusalCode",
+  "Tessera__Wire__RefusalCode",
+  "tessera.wire",
+  7,
+  tessera__wire__refusal_code__enum_values_by_number,
+  7,
+  tessera__wire__refusal_code__enum_values_by_name,
+  1,
+  tessera__wire__refusal_code__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };

@@ -15,7 +15,7 @@ enum BodyContent: Sendable {
     case complete(WireMessage)
     case asset(ContentDigest)
     case task(AttemptID, item: Int, conditioning: ContentDigest, Question)
-    case result(AttemptID, computeTime: Duration)
+    case result(AttemptID, question: ContentDigest, computeTime: Duration)
 
     /// The whole message, or why body and tensors do not belong together.
     func message(with tensors: [WireTensor], header: WireHeader) throws(WireError) -> WireMessage {
@@ -35,9 +35,9 @@ enum BodyContent: Sendable {
         case .task(let attempt, let item, let conditioning, let question):
             let item = try Self.item(question, item, attempt.task, tensors)
             return .task(attempt, item, conditioning: conditioning)
-        case .result(let attempt, let time):
+        case .result(let attempt, let question, let time):
             let answer = try WorkAnswer(kind: attempt.task.kind, tensors: tensors)
-            return .result(attempt, answer, computeTime: time)
+            return .result(attempt, answer, question: question, computeTime: time)
         }
     }
 

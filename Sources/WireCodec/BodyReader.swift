@@ -85,7 +85,9 @@ struct BodyReader {
         case TESSERA__WIRE__ENVELOPE__MESSAGE_RESULT:
             let body = try unsafe part(envelope.result)
             let time = unsafe Duration.microseconds(Int64(clamping: body.compute_microseconds))
-            return .result(try unsafe attempt(body.attempt), computeTime: time)
+            let question = unsafe ContentDigest(body.question)
+            return .result(
+                try unsafe attempt(body.attempt), question: question, computeTime: time)
         case TESSERA__WIRE__ENVELOPE__MESSAGE_FAILURE:
             let body = try unsafe part(envelope.failure)
             // A code of a later minor version: taken as not to be tried again.
@@ -100,13 +102,13 @@ struct BodyReader {
         case TESSERA__WIRE__ENVELOPE__MESSAGE_HEARTBEAT_ACK:
             return unsafe .complete(.heartbeatAck(try part(envelope.heartbeat_ack).number))
         default:
-            throw .unknownMessage
+            return try unsafe control(envelope)
         }
     }
 
     // MARK: Parts
 
-    private func part<Part>(_ pointer: UnsafeMutablePointer<Part>?) throws(WireError) -> Part {
+    func part<Part>(_ pointer: UnsafeMutablePointer<Part>?) throws(WireError) -> Part {
         guard let pointer = unsafe pointer else {
             throw .malformed("a part of the body is missing")
         }
@@ -214,11 +216,11 @@ struct BodyReader {
 
     // MARK: Text
 
-    private func name(_ pointer: UnsafeMutablePointer<CChar>?) throws(WireError) -> String {
+    func name(_ pointer: UnsafeMutablePointer<CChar>?) throws(WireError) -> String {
         try unsafe text(pointer, limit: limits.maximumNameBytes)
     }
 
-    private func reason(_ pointer: UnsafeMutablePointer<CChar>?) throws(WireError) -> String {
+    func reason(_ pointer: UnsafeMutablePointer<CChar>?) throws(WireError) -> String {
         try unsafe text(pointer, limit: limits.maximumNameBytes * 10)
     }
 

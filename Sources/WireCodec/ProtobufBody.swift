@@ -21,7 +21,8 @@ enum ProtobufBody {
         let envelope = unsafe allocate(tessera__wire__envelope__init)
         defer { unsafe tessera__wire__envelope__free_unpacked(envelope, nil) }
         unsafe envelope.pointee.sequence = header.sequence
-        unsafe envelope.pointee.epoch = header.epoch.value
+        unsafe envelope.pointee.realm = header.life.realm.value
+        unsafe envelope.pointee.epoch = header.life.epoch.value
         unsafe envelope.pointee.incarnation = header.incarnation
         unsafe envelope.pointee.n_tensors = descriptions.count
         unsafe envelope.pointee.tensors = pointers(descriptions.map { unsafe descriptor($0) })
@@ -44,7 +45,8 @@ enum ProtobufBody {
         let reader = BodyReader(limits: limits)
         let header = unsafe WireHeader(
             sequence: envelope.pointee.sequence,
-            epoch: Epoch(envelope.pointee.epoch),
+            life: CoordinatorLife(
+                realm: Realm(envelope.pointee.realm), epoch: Epoch(envelope.pointee.epoch)),
             incarnation: envelope.pointee.incarnation
         )
         return Parsed(
@@ -109,6 +111,16 @@ enum ProtobufBody {
             unsafe envelope.pointee.goodbye = body
         case .task, .result, .failure, .cancel, .heartbeat, .heartbeatAck:
             unsafe fillWork(envelope, with: message)
+        case .drain:
+            unsafe envelope.pointee.message_case = TESSERA__WIRE__ENVELOPE__MESSAGE_DRAIN
+            unsafe envelope.pointee.drain = allocate(tessera__wire__drain__init)
+        case .controlRequest(let request):
+            unsafe envelope.pointee.message_case =
+                TESSERA__WIRE__ENVELOPE__MESSAGE_CONTROL_REQUEST
+            unsafe envelope.pointee.control_request = self.request(request)
+        case .controlReply(let reply):
+            unsafe envelope.pointee.message_case = TESSERA__WIRE__ENVELOPE__MESSAGE_CONTROL_REPLY
+            unsafe envelope.pointee.control_reply = self.reply(reply)
         }
     }
 
@@ -120,10 +132,11 @@ enum ProtobufBody {
         case .task(let id, let item, let conditioning):
             unsafe envelope.pointee.message_case = TESSERA__WIRE__ENVELOPE__MESSAGE_TASK
             unsafe envelope.pointee.task = task(id, item, conditioning)
-        case .result(let id, _, let time):
+        case .result(let id, _, let question, let time):
             let body = unsafe allocate(tessera__wire__result__init)
             unsafe body.pointee.attempt = attempt(id)
             unsafe body.pointee.compute_microseconds = microseconds(time)
+            unsafe body.pointee.question = question.value
             unsafe envelope.pointee.message_case = TESSERA__WIRE__ENVELOPE__MESSAGE_RESULT
             unsafe envelope.pointee.result = body
         case .failure(let id, let failure):

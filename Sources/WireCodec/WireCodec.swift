@@ -14,6 +14,7 @@ package enum WireCodec {
         header: WireHeader,
         limits: Limits = .standard
     ) throws(WireError) -> Frames {
+        if case .task(_, let item, _) = message { try checkNumbers(of: item) }
         let tensors = message.tensors
         let descriptions = tensors.map { TensorDescription(of: $0) }
         try check(descriptions, limits: limits)
@@ -49,7 +50,21 @@ package enum WireCodec {
         _ item: WorkItem,
         limits: Limits = .standard
     ) throws(WireError) {
+        try checkNumbers(of: item)
         try check(item.tensors.map { TensorDescription(of: $0) }, limits: limits)
+    }
+
+    /// Numbers of a plan are `Int`; the wire has 32 bits for them.
+    private static func checkNumbers(of item: WorkItem) throws(WireError) {
+        guard UInt32(exactly: item.index) != nil else {
+            throw .oversize(what: "index of a task", found: item.index, limit: Int(UInt32.max))
+        }
+        guard case .denoise(let task) = item else { return }
+        for number in task.views.flatMap(\.microConditioning.timeIDs)
+        where Int32(exactly: number) == nil {
+            throw .oversize(
+                what: "pixels of micro-conditioning", found: number, limit: Int(Int32.max))
+        }
     }
 
     private static func check(

@@ -10,7 +10,7 @@ extension WireMessage {
         switch self {
         case .asset(let conditioning): conditioning.tensors
         case .task(_, let item, _): item.tensors
-        case .result(_, let answer, _): answer.tensors
+        case .result(_, let answer, _, _): answer.tensors
         default: []
         }
     }

@@ -6,14 +6,14 @@ package import Tensors
 package struct WireHeader: Hashable, Sendable {
     /// Counts the sender's messages from 1.
     package let sequence: UInt64
-    /// The coordinator's life; 0 from a worker that was not welcomed yet.
-    package let epoch: Epoch
+    /// The coordinator's life; unknown from a worker that was not welcomed yet.
+    package let life: CoordinatorLife
     /// The worker's life; 0 from a coordinator.
     package let incarnation: UInt64
 
-    package init(sequence: UInt64, epoch: Epoch, incarnation: UInt64) {
+    package init(sequence: UInt64, life: CoordinatorLife, incarnation: UInt64) {
         self.sequence = sequence
-        self.epoch = epoch
+        self.life = life
         self.incarnation = incarnation
     }
 }
@@ -31,12 +31,17 @@ package enum WireMessage: Equatable, Sendable {
     case jobReady(JobID, problem: String?)
     case closeJob(JobID)
     case task(AttemptID, WorkItem, conditioning: ContentDigest)
-    case result(AttemptID, WorkAnswer, computeTime: Duration)
+    /// `question` is ``WorkItem/fingerprint`` of what was answered, 0 from a worker of wire version
+    /// 1.0: an answer under another question's name is told from the right one by it.
+    case result(AttemptID, WorkAnswer, question: ContentDigest, computeTime: Duration)
     case failure(AttemptID, TaskFailure)
     case cancel(AttemptID)
     case heartbeat(Heartbeat)
     case heartbeatAck(UInt64)
     case goodbye(GoodbyeReason)
+    case drain
+    case controlRequest(ControlRequest)
+    case controlReply(ControlReply)
 }
 
 extension ContentDigest {

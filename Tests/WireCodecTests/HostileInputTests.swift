@@ -79,6 +79,30 @@ struct HostileInputTests {
         reject([frame]) { if case .malformed = $0 { true } else { false } }
     }
 
+    @Test("an order or a list of jobs that is too long is refused")
+    func longControlMessages() throws {
+        let limits = Limits.control
+        var generous = limits
+        generous.maximumOrderBytes = .max
+        generous.maximumControlEntries = .max
+        let order = WireMessage.controlRequest(
+            ControlRequest(
+                number: 1,
+                question: .submit(
+                    id: "a", order: Array(repeating: 7, count: limits.maximumOrderBytes + 1))))
+        let list = WireMessage.controlReply(
+            ControlReply(
+                number: 1,
+                answer: .jobs(
+                    Array(
+                        repeating: JobStatus(id: "a", phase: .done, output: "/a"),
+                        count: limits.maximumControlEntries + 1))))
+        for message in [order, list] {
+            let frames = try WireCodec.encode(message, header: header, limits: generous)
+            reject(frames, limits: limits) { if case .oversize = $0 { true } else { false } }
+        }
+    }
+
     @Test("a body that is too long is refused by its announced length")
     func oversizeBody() {
         var frame = sealed([])
@@ -117,7 +141,9 @@ struct HostileInputTests {
         }
     }
 
-    @Test("random bodies under a right preamble never crash and never pass for tensors")
+    @Test(
+        "matrix row 40: random bodies under a right preamble never crash and never pass for tensors"
+    )
     func randomBodies() {
         var random = SeededGenerator(seed: 2)
         for _ in 0..<3000 {
@@ -145,7 +171,7 @@ struct HostileInputTests {
         }
     }
 
-    @Test("a protobuf bomb costs no more than its 64 KiB")
+    @Test("matrix row 43: a protobuf bomb costs no more than its 64 KiB")
     func bomb() {
         // 32,000 empty tensor descriptors (field 4, length 0); as many views of nothing.
         reject([sealed(Array(repeating: [0x22, 0x00], count: 32_000).flatMap { $0 })]) {
@@ -153,6 +179,42 @@ struct HostileInputTests {
         }
         // Twenty thousand levels of a group-like unknown field.
         reject([sealed(Array(repeating: 0x0b, count: 20_000))]) { _ in true }
+    }
+
+    @Test("matrix row 43: no body of 64 KiB takes long, however its fields repeat")
+    func fullBombs() {
+        func field(_ key: [UInt8], _ content: [UInt8]) -> [UInt8] {
+            let count = content.count
+            let length =
+                count < 128
+                ? [UInt8(count)]
+                : [UInt8(count & 127) | 128, UInt8(count >> 7 & 127) | 128, UInt8(count >> 14)]
+            return key + length + content
+        }
+        func repeated(_ part: [UInt8], bytes: Int = 65_500) -> [UInt8] {
+            Array(Array(repeating: part, count: bytes / part.count).joined())
+        }
+        let (taskKey, beatKey): ([UInt8], [UInt8]) = ([0xc2, 0x01], [0xe2, 0x01])
+        let bombs: [[UInt8]] = [
+            // Messages that protobuf merges, each with one more element of a list.
+            repeated(field(taskKey, field([0x22], [0x22, 0x00]))),
+            repeated(field(beatKey, [0x12, 0x00])),
+            // One list of nothing, as long as it can be; one of packed numbers.
+            field(beatKey, repeated([0x12, 0x00])),
+            field(taskKey, field([0x22], repeated([0x22, 0x00]))),
+            field(taskKey, field([0x22], field([0x22], field([0x0a], repeated([0]))))),
+            field([0x22], field([0x1a], repeated([1]))),
+            // Text of zeros, unknown fields, and two messages in turn.
+            field([0x22], field([0x0a], repeated([0]))),
+            repeated([0xf8, 0x7f, 0x01]),
+            repeated(field(beatKey, []) + field(taskKey, [])),
+        ]
+        let clock = ContinuousClock()
+        for body in bombs {
+            let time = clock.measure { _ = try? WireCodec.decode([sealed(body)]) }
+            // A bound that proves only that it is no matter of minutes on a busy machine.
+            #expect(time < .seconds(20), "\(body.prefix(8))")
+        }
     }
 
     @Test("a body without a message is of a kind this version does not know")
@@ -216,13 +278,13 @@ struct LyingDescriptorTests {
     @Test("the honest one is read")
     func honest() { #expect(error(of: frames()) == nil) }
 
-    @Test("an unknown element type")
+    @Test("matrix row 22: an unknown element type")
     func elementType() {
         #expect(error(of: frames(type: 9))?.description.contains("type 9") == true)
     }
 
     @Test(
-        "shapes that are empty, too long, zero, too large, or overflow",
+        "matrix row 22: shapes that are empty, too long, zero, too large, or overflow",
         arguments: [
             [], Array(repeating: [1], count: 6), [[0], [3], [3]],
             [[0xff, 0xff, 0xff, 0xff, 0x0f], [0xff, 0xff, 0xff, 0xff, 0x0f], [3]],
@@ -233,7 +295,7 @@ struct LyingDescriptorTests {
         ] as [[[UInt8]]])
     func shape(shape: [[UInt8]]) { #expect(error(of: frames(shape: shape)) != nil) }
 
-    @Test("a byte length that is not the shape's")
+    @Test("matrix row 22: a byte length that is not the shape's")
     func byteLength() {
         #expect(
             error(of: frames(byteLength: [17]))?.description.contains("17 announced") == true)

@@ -19,8 +19,10 @@ struct RoundTripTests {
         var odd = latent(1, 1, 4)
         odd.values = [.nan, -.infinity, -0.0, .leastNonzeroMagnitude]
         let frames = try WireCodec.encode(
-            .result(attempt, .denoise([odd]), computeTime: .zero), header: header)
-        guard case .result(_, .denoise(let predictions), _) = try WireCodec.decode(frames).message
+            .result(attempt, .denoise([odd]), question: ContentDigest(1), computeTime: .zero),
+            header: header)
+        guard
+            case .result(_, .denoise(let predictions), _, _) = try WireCodec.decode(frames).message
         else {
             Issue.record("another message came back")
             return
@@ -35,18 +37,19 @@ struct RoundTripTests {
         let frame = frames[0]
         #expect(Array(frame[..<4]) == Array("TSRA".utf8))
         #expect(frame[4] == 1)
-        #expect(frame[5] == 0)
+        #expect(frame[5] == 2)
         #expect(Array(frame[6..<8]) == [0, 0])
         let length = frame[8..<12].reversed().reduce(0) { $0 << 8 | Int($1) }
         #expect(length == frame.count - 16)
         let checksum = frame[12..<16].reversed().reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
         #expect(checksum == CRC32C.of(Array(frame[16...])))
-        // protobuf: field 1 varint 17, fields 2 and 3 fixed64, field 29 of one byte pair.
+        // protobuf: field 1 varint 17, fields 2, 3 and 5 fixed64, field 29 of one byte pair.
         #expect(
             Array(frame[16...]) == [
                 0x08, 17,
                 0x11, 3, 0, 0, 0, 0, 0, 0, 0,
                 0x19, 0x67, 0x45, 0x23, 0x01, 0xef, 0xbe, 0xed, 0xfe,
+                0x29, 8, 7, 6, 5, 4, 3, 2, 1,
                 0xea, 0x01, 2, 0x08, 5,
             ])
     }
@@ -58,7 +61,7 @@ struct RoundTripTests {
         let message = WireMessage.result(
             decodeAttempt,
             .decode(RGBTile(height: 10, width: 9, bytes: (0..<270).map { UInt8($0 % 256) })),
-            computeTime: .zero)
+            question: ContentDigest(1), computeTime: .zero)
         let frames = try WireCodec.encode(message, header: header, limits: limits)
         #expect(frames.dropFirst().map(\.count) == [100, 100, 70])
         #expect(try WireCodec.decode(frames, limits: limits).message == message)
@@ -76,7 +79,8 @@ struct RoundTripTests {
         let large = RGBTile(
             height: 700, width: 700, bytes: Array(repeating: 7, count: 700 * 700 * 3))
         let frames = try WireCodec.encode(
-            .result(decodeAttempt, .decode(large), computeTime: .zero), header: header)
+            .result(decodeAttempt, .decode(large), question: ContentDigest(1), computeTime: .zero),
+            header: header)
         #expect(frames.dropFirst().map(\.count) == [1 << 20, 1_470_000 - (1 << 20)])
     }
 
@@ -84,6 +88,27 @@ struct RoundTripTests {
     func oversizeItem() {
         #expect(throws: WireError.self) { try WireCodec.check(denoise(views: 65, size: 1)) }
         #expect(throws: Never.self) { try WireCodec.check(denoise(views: 64, size: 1)) }
+    }
+
+    @Test("numbers that the wire has no room for are an error, not a trap")
+    func unsendableNumbers() {
+        func task(index: Int, cropTop: Int) -> WorkItem {
+            let micro = MicroConditioning(timeIDs: [8, 8, cropTop, 0, 8, 8])
+            let view = ViewInput(sample: latent(1, 1, 1), microConditioning: micro)
+            return .denoise(
+                DenoiseTask(index: index, step: 0, timestep: 1, guidanceScale: 1, views: [view]))
+        }
+        for item in [
+            task(index: -1, cropTop: 0), task(index: 1 << 32, cropTop: 0),
+            task(index: 0, cropTop: 1 << 31), task(index: 0, cropTop: -(1 << 31) - 1),
+        ] {
+            #expect(throws: WireError.self) { try WireCodec.check(item) }
+            #expect(throws: WireError.self) {
+                try WireCodec.encode(
+                    .task(attempt, item, conditioning: ContentDigest(0)), header: header)
+            }
+        }
+        #expect(throws: Never.self) { try WireCodec.check(task(index: 0, cropTop: -(1 << 31))) }
     }
 
     @Test("long reasons are cut, not refused by the reader")

@@ -3,7 +3,9 @@ import Denoising
 import Tensors
 import WireCodec
 
-let header = WireHeader(sequence: 17, epoch: Epoch(3), incarnation: 0xfeed_beef_0123_4567)
+let header = WireHeader(
+    sequence: 17, life: CoordinatorLife(realm: Realm(0x0102_0304_0506_0708), epoch: Epoch(3)),
+    incarnation: 0xfeed_beef_0123_4567)
 
 let attempt = AttemptID(
     task: TaskID(job: JobID(0x1122_3344_5566_7788), round: 4, step: 21, index: 3, kind: .denoise),
@@ -65,11 +67,12 @@ let everyMessage: [WireMessage] = [
         decodeAttempt, .decode(DecodeTask(index: 4, tile: latent(4, 5, 6))),
         conditioning: ContentDigest(0)),
     .result(
-        attempt, .denoise([latent(4, 3, 4), latent(4, 3, 4)]), computeTime: .milliseconds(1234)),
+        attempt, .denoise([latent(4, 3, 4), latent(4, 3, 4)]), question: ContentDigest(0xfeed),
+        computeTime: .milliseconds(1234)),
     .result(
         decodeAttempt,
         .decode(RGBTile(height: 5, width: 7, bytes: (0..<105).map { UInt8($0) })),
-        computeTime: .zero),
+        question: ContentDigest(0), computeTime: .zero),
     .failure(attempt, TaskFailure(code: .compute, reason: "no memory")),
     .cancel(attempt),
     .heartbeat(Heartbeat(number: 5, inHand: [attempt, decodeAttempt], progress: 123_456)),
@@ -77,4 +80,37 @@ let everyMessage: [WireMessage] = [
     .heartbeatAck(5),
     .goodbye(.draining),
     .goodbye(.leaving),
+    .goodbye(.returning),
+    .drain,
+    .controlRequest(
+        ControlRequest(
+            number: 1, question: .submit(id: "lake", order: Array("{\"size\":\"4x\"}".utf8)))),
+    .controlRequest(ControlRequest(number: 2, question: .submit(id: "", order: []))),
+    .controlRequest(ControlRequest(number: 3, question: .status(id: nil))),
+    .controlRequest(ControlRequest(number: 4, question: .status(id: "lake"))),
+    .controlRequest(ControlRequest(number: 5, question: .cancel(id: "lake"))),
+    .controlRequest(ControlRequest(number: 6, question: .workers)),
+    .controlRequest(ControlRequest(number: .max, question: .drain(name: "węzeł-3"))),
+    .controlReply(ControlReply(number: 1, answer: .jobs([]))),
+    .controlReply(
+        ControlReply(
+            number: 2,
+            answer: .jobs(
+                JobPhase.allCases.map { phase in
+                    JobStatus(
+                        id: "\(phase)", phase: phase, done: 3, total: 25, reason: "because",
+                        exitCode: phase == .failed ? 65 : 0, output: "/tmp/lake.png")
+                }))),
+    .controlReply(
+        ControlReply(
+            number: 3,
+            answer: .workers(
+                WorkerActivity.allCases.map { activity in
+                    WorkerStatus(
+                        name: "\(activity)", activity: activity, attemptsInHand: 2,
+                        denoiseTime: .microseconds(1234), decodeTime: .zero,
+                        quarantine: .milliseconds(29_001), quarantines: 1)
+                }))),
+    .controlReply(
+        ControlReply(number: 4, answer: .refused(ControlRefusal(.full, "64 jobs are waiting")))),
 ]

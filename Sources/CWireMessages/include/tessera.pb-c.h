@@ -37,6 +37,17 @@ typedef struct Tessera__Wire__Cancel Tessera__Wire__Cancel;
 typedef struct Tessera__Wire__Heartbeat Tessera__Wire__Heartbeat;
 typedef struct Tessera__Wire__HeartbeatAck Tessera__Wire__HeartbeatAck;
 typedef struct Tessera__Wire__Goodbye Tessera__Wire__Goodbye;
+typedef struct Tessera__Wire__Drain Tessera__Wire__Drain;
+typedef struct Tessera__Wire__ControlRequest Tessera__Wire__ControlRequest;
+typedef struct Tessera__Wire__Submit Tessera__Wire__Submit;
+typedef struct Tessera__Wire__JobName Tessera__Wire__JobName;
+typedef struct Tessera__Wire__WorkerName Tessera__Wire__WorkerName;
+typedef struct Tessera__Wire__ControlReply Tessera__Wire__ControlReply;
+typedef struct Tessera__Wire__JobList Tessera__Wire__JobList;
+typedef struct Tessera__Wire__JobStatus Tessera__Wire__JobStatus;
+typedef struct Tessera__Wire__WorkerList Tessera__Wire__WorkerList;
+typedef struct Tessera__Wire__WorkerStatus Tessera__Wire__WorkerStatus;
+typedef struct Tessera__Wire__Refusal Tessera__Wire__Refusal;
 
 
 /* --- enums --- */
@@ -58,7 +69,11 @@ typedef enum _Tessera__Wire__RejectCode {
   /*
    * The coordinator does not know this peer (any more): say hello again.
    */
-  TESSERA__WIRE__REJECT_CODE__REJECT_CODE_UNKNOWN_SESSION = 7
+  TESSERA__WIRE__REJECT_CODE__REJECT_CODE_UNKNOWN_SESSION = 7,
+  /*
+   * A question whose answer the coordinator knew was answered differently. Since 1.1.
+   */
+  TESSERA__WIRE__REJECT_CODE__REJECT_CODE_KNOWN_ANSWER = 8
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(TESSERA__WIRE__REJECT_CODE)
 } Tessera__Wire__RejectCode;
 typedef enum _Tessera__Wire__TaskKind {
@@ -96,9 +111,60 @@ typedef enum _Tessera__Wire__GoodbyeReason {
   /*
    * The sender is gone after this message.
    */
-  TESSERA__WIRE__GOODBYE_REASON__GOODBYE_REASON_LEAVING = 2
+  TESSERA__WIRE__GOODBYE_REASON__GOODBYE_REASON_LEAVING = 2,
+  /*
+   * A coordinator that stops and will go on: workers wait for it. Since 1.1.
+   */
+  TESSERA__WIRE__GOODBYE_REASON__GOODBYE_REASON_RETURNING = 3
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(TESSERA__WIRE__GOODBYE_REASON)
 } Tessera__Wire__GoodbyeReason;
+typedef enum _Tessera__Wire__JobPhase {
+  TESSERA__WIRE__JOB_PHASE__JOB_PHASE_UNSPECIFIED = 0,
+  TESSERA__WIRE__JOB_PHASE__JOB_PHASE_QUEUED = 1,
+  TESSERA__WIRE__JOB_PHASE__JOB_PHASE_RUNNING = 2,
+  TESSERA__WIRE__JOB_PHASE__JOB_PHASE_DECODING = 3,
+  TESSERA__WIRE__JOB_PHASE__JOB_PHASE_DONE = 4,
+  TESSERA__WIRE__JOB_PHASE__JOB_PHASE_FAILED = 5,
+  TESSERA__WIRE__JOB_PHASE__JOB_PHASE_CANCELLED = 6
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(TESSERA__WIRE__JOB_PHASE)
+} Tessera__Wire__JobPhase;
+typedef enum _Tessera__Wire__WorkerActivity {
+  TESSERA__WIRE__WORKER_ACTIVITY__WORKER_ACTIVITY_UNSPECIFIED = 0,
+  TESSERA__WIRE__WORKER_ACTIVITY__WORKER_ACTIVITY_IDLE = 1,
+  TESSERA__WIRE__WORKER_ACTIVITY__WORKER_ACTIVITY_WORKING = 2,
+  TESSERA__WIRE__WORKER_ACTIVITY__WORKER_ACTIVITY_SILENT = 3,
+  TESSERA__WIRE__WORKER_ACTIVITY__WORKER_ACTIVITY_LEAVING = 4,
+  TESSERA__WIRE__WORKER_ACTIVITY__WORKER_ACTIVITY_QUARANTINED = 5
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(TESSERA__WIRE__WORKER_ACTIVITY)
+} Tessera__Wire__WorkerActivity;
+typedef enum _Tessera__Wire__RefusalCode {
+  TESSERA__WIRE__REFUSAL_CODE__REFUSAL_CODE_UNSPECIFIED = 0,
+  /*
+   * The request cannot work, whatever the machine does.
+   */
+  TESSERA__WIRE__REFUSAL_CODE__REFUSAL_CODE_USAGE = 1,
+  /*
+   * A file, or what the request names, is not what it should be.
+   */
+  TESSERA__WIRE__REFUSAL_CODE__REFUSAL_CODE_BAD_DATA = 2,
+  /*
+   * As many jobs are waiting as may: come again later.
+   */
+  TESSERA__WIRE__REFUSAL_CODE__REFUSAL_CODE_FULL = 3,
+  /*
+   * The name belongs to another job, or the file to another picture.
+   */
+  TESSERA__WIRE__REFUSAL_CODE__REFUSAL_CODE_CONFLICT = 4,
+  /*
+   * There is no such job or worker.
+   */
+  TESSERA__WIRE__REFUSAL_CODE__REFUSAL_CODE_UNKNOWN = 5,
+  /*
+   * The coordinator stops, or its disk takes nothing.
+   */
+  TESSERA__WIRE__REFUSAL_CODE__REFUSAL_CODE_UNAVAILABLE = 6
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(TESSERA__WIRE__REFUSAL_CODE)
+} Tessera__Wire__RefusalCode;
 
 /* --- messages --- */
 
@@ -118,7 +184,10 @@ typedef enum {
   TESSERA__WIRE__ENVELOPE__MESSAGE_CANCEL = 27,
   TESSERA__WIRE__ENVELOPE__MESSAGE_HEARTBEAT = 28,
   TESSERA__WIRE__ENVELOPE__MESSAGE_HEARTBEAT_ACK = 29,
-  TESSERA__WIRE__ENVELOPE__MESSAGE_GOODBYE = 30
+  TESSERA__WIRE__ENVELOPE__MESSAGE_GOODBYE = 30,
+  TESSERA__WIRE__ENVELOPE__MESSAGE_DRAIN = 31,
+  TESSERA__WIRE__ENVELOPE__MESSAGE_CONTROL_REQUEST = 32,
+  TESSERA__WIRE__ENVELOPE__MESSAGE_CONTROL_REPLY = 33
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(TESSERA__WIRE__ENVELOPE__MESSAGE__CASE)
 } Tessera__Wire__Envelope__MessageCase;
 
@@ -145,6 +214,10 @@ struct  Tessera__Wire__Envelope
    */
   size_t n_tensors;
   Tessera__Wire__TensorDescriptor **tensors;
+  /*
+   * Whose epoch it is: random where a coordinator's state is created. Since 1.1.
+   */
+  uint64_t realm;
   Tessera__Wire__Envelope__MessageCase message_case;
   union {
     Tessera__Wire__Hello *hello;
@@ -162,11 +235,17 @@ struct  Tessera__Wire__Envelope
     Tessera__Wire__Heartbeat *heartbeat;
     Tessera__Wire__HeartbeatAck *heartbeat_ack;
     Tessera__Wire__Goodbye *goodbye;
+    /*
+     * Since 1.2.
+     */
+    Tessera__Wire__Drain *drain;
+    Tessera__Wire__ControlRequest *control_request;
+    Tessera__Wire__ControlReply *control_reply;
   };
 };
 #define TESSERA__WIRE__ENVELOPE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tessera__wire__envelope__descriptor) \
-    , 0, 0, 0, 0,NULL, TESSERA__WIRE__ENVELOPE__MESSAGE__NOT_SET, {0} }
+    , 0, 0, 0, 0,NULL, 0, TESSERA__WIRE__ENVELOPE__MESSAGE__NOT_SET, {0} }
 
 
 /*
@@ -440,10 +519,14 @@ struct  Tessera__Wire__Result
   ProtobufCMessage base;
   Tessera__Wire__Attempt *attempt;
   uint64_t compute_microseconds;
+  /*
+   * Digest of the question as the worker had it; 0 from one that does not say. Since 1.1.
+   */
+  uint64_t question;
 };
 #define TESSERA__WIRE__RESULT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tessera__wire__result__descriptor) \
-    , NULL, 0 }
+    , NULL, 0, 0 }
 
 
 /*
@@ -524,6 +607,211 @@ struct  Tessera__Wire__Goodbye
 #define TESSERA__WIRE__GOODBYE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tessera__wire__goodbye__descriptor) \
     , TESSERA__WIRE__GOODBYE_REASON__GOODBYE_REASON_UNSPECIFIED }
+
+
+/*
+ * Coordinator to worker: finish what you compute and leave. Since 1.2.
+ */
+struct  Tessera__Wire__Drain
+{
+  ProtobufCMessage base;
+};
+#define TESSERA__WIRE__DRAIN__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tessera__wire__drain__descriptor) \
+     }
+
+
+typedef enum {
+  TESSERA__WIRE__CONTROL_REQUEST__QUESTION__NOT_SET = 0,
+  TESSERA__WIRE__CONTROL_REQUEST__QUESTION_SUBMIT = 2,
+  TESSERA__WIRE__CONTROL_REQUEST__QUESTION_STATUS = 3,
+  TESSERA__WIRE__CONTROL_REQUEST__QUESTION_CANCEL = 4,
+  TESSERA__WIRE__CONTROL_REQUEST__QUESTION_DRAIN = 5,
+  TESSERA__WIRE__CONTROL_REQUEST__QUESTION_WORKERS = 6
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(TESSERA__WIRE__CONTROL_REQUEST__QUESTION__CASE)
+} Tessera__Wire__ControlRequest__QuestionCase;
+
+/*
+ * Operator to coordinator. Since 1.2.
+ */
+struct  Tessera__Wire__ControlRequest
+{
+  ProtobufCMessage base;
+  /*
+   * The reply has the same; a client that asks again counts on.
+   */
+  uint64_t number;
+  Tessera__Wire__ControlRequest__QuestionCase question_case;
+  union {
+    Tessera__Wire__Submit *submit;
+    Tessera__Wire__JobName *status;
+    Tessera__Wire__JobName *cancel;
+    Tessera__Wire__WorkerName *drain;
+    Tessera__Wire__WorkerName *workers;
+  };
+};
+#define TESSERA__WIRE__CONTROL_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tessera__wire__control_request__descriptor) \
+    , 0, TESSERA__WIRE__CONTROL_REQUEST__QUESTION__NOT_SET, {0} }
+
+
+/*
+ * A picture to be made.
+ */
+struct  Tessera__Wire__Submit
+{
+  ProtobufCMessage base;
+  /*
+   * The operator's name for it: the same name twice is one job.
+   */
+  char *id;
+  /*
+   * The request as JSON, with the keys that a picture's own record has, and where it goes.
+   */
+  ProtobufCBinaryData order;
+};
+#define TESSERA__WIRE__SUBMIT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tessera__wire__submit__descriptor) \
+    , (char *)protobuf_c_empty_string, {0,NULL} }
+
+
+struct  Tessera__Wire__JobName
+{
+  ProtobufCMessage base;
+  /*
+   * Empty: all jobs.
+   */
+  char *id;
+};
+#define TESSERA__WIRE__JOB_NAME__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tessera__wire__job_name__descriptor) \
+    , (char *)protobuf_c_empty_string }
+
+
+struct  Tessera__Wire__WorkerName
+{
+  ProtobufCMessage base;
+  /*
+   * Empty: all workers.
+   */
+  char *name;
+};
+#define TESSERA__WIRE__WORKER_NAME__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tessera__wire__worker_name__descriptor) \
+    , (char *)protobuf_c_empty_string }
+
+
+typedef enum {
+  TESSERA__WIRE__CONTROL_REPLY__ANSWER__NOT_SET = 0,
+  TESSERA__WIRE__CONTROL_REPLY__ANSWER_JOBS = 2,
+  TESSERA__WIRE__CONTROL_REPLY__ANSWER_WORKERS = 3,
+  TESSERA__WIRE__CONTROL_REPLY__ANSWER_REFUSAL = 4
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(TESSERA__WIRE__CONTROL_REPLY__ANSWER__CASE)
+} Tessera__Wire__ControlReply__AnswerCase;
+
+/*
+ * Coordinator to operator. Since 1.2.
+ */
+struct  Tessera__Wire__ControlReply
+{
+  ProtobufCMessage base;
+  uint64_t number;
+  Tessera__Wire__ControlReply__AnswerCase answer_case;
+  union {
+    Tessera__Wire__JobList *jobs;
+    Tessera__Wire__WorkerList *workers;
+    Tessera__Wire__Refusal *refusal;
+  };
+};
+#define TESSERA__WIRE__CONTROL_REPLY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tessera__wire__control_reply__descriptor) \
+    , 0, TESSERA__WIRE__CONTROL_REPLY__ANSWER__NOT_SET, {0} }
+
+
+/*
+ * Waiting jobs in their order after the one at work, then what is over, the latest first.
+ */
+struct  Tessera__Wire__JobList
+{
+  ProtobufCMessage base;
+  size_t n_jobs;
+  Tessera__Wire__JobStatus **jobs;
+};
+#define TESSERA__WIRE__JOB_LIST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tessera__wire__job_list__descriptor) \
+    , 0,NULL }
+
+
+struct  Tessera__Wire__JobStatus
+{
+  ProtobufCMessage base;
+  char *id;
+  Tessera__Wire__JobPhase phase;
+  /*
+   * Steps when running, tiles when decoding; jobs ahead when queued.
+   */
+  uint32_t done;
+  uint32_t total;
+  /*
+   * Why it failed.
+   */
+  char *reason;
+  /*
+   * What `tessera generate` would have ended with.
+   */
+  uint32_t exit_code;
+  char *output;
+};
+#define TESSERA__WIRE__JOB_STATUS__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tessera__wire__job_status__descriptor) \
+    , (char *)protobuf_c_empty_string, TESSERA__WIRE__JOB_PHASE__JOB_PHASE_UNSPECIFIED, 0, 0, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string }
+
+
+struct  Tessera__Wire__WorkerList
+{
+  ProtobufCMessage base;
+  size_t n_workers;
+  Tessera__Wire__WorkerStatus **workers;
+};
+#define TESSERA__WIRE__WORKER_LIST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tessera__wire__worker_list__descriptor) \
+    , 0,NULL }
+
+
+struct  Tessera__Wire__WorkerStatus
+{
+  ProtobufCMessage base;
+  char *name;
+  Tessera__Wire__WorkerActivity activity;
+  uint32_t attempts_in_hand;
+  /*
+   * Averages of its latest tasks; 0 when it has computed none.
+   */
+  uint64_t denoise_microseconds;
+  uint64_t decode_microseconds;
+  /*
+   * Until it may work again.
+   */
+  uint64_t quarantine_milliseconds;
+  /*
+   * How often it was left alone without having made up for it.
+   */
+  uint32_t quarantines;
+};
+#define TESSERA__WIRE__WORKER_STATUS__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tessera__wire__worker_status__descriptor) \
+    , (char *)protobuf_c_empty_string, TESSERA__WIRE__WORKER_ACTIVITY__WORKER_ACTIVITY_UNSPECIFIED, 0, 0, 0, 0, 0 }
+
+
+struct  Tessera__Wire__Refusal
+{
+  ProtobufCMessage base;
+  Tessera__Wire__RefusalCode code;
+  char *reason;
+};
+#define TESSERA__WIRE__REFUSAL__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tessera__wire__refusal__descriptor) \
+    , TESSERA__WIRE__REFUSAL_CODE__REFUSAL_CODE_UNSPECIFIED, (char *)protobuf_c_empty_string }
 
 
 /* Tessera__Wire__Envelope methods */
@@ -944,6 +1232,215 @@ Tessera__Wire__Goodbye *
 void   tessera__wire__goodbye__free_unpacked
                      (Tessera__Wire__Goodbye *message,
                       ProtobufCAllocator *allocator);
+/* Tessera__Wire__Drain methods */
+void   tessera__wire__drain__init
+                     (Tessera__Wire__Drain         *message);
+size_t tessera__wire__drain__get_packed_size
+                     (const Tessera__Wire__Drain   *message);
+size_t tessera__wire__drain__pack
+                     (const Tessera__Wire__Drain   *message,
+                      uint8_t             *out);
+size_t tessera__wire__drain__pack_to_buffer
+                     (const Tessera__Wire__Drain   *message,
+                      ProtobufCBuffer     *buffer);
+Tessera__Wire__Drain *
+       tessera__wire__drain__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tessera__wire__drain__free_unpacked
+                     (Tessera__Wire__Drain *message,
+                      ProtobufCAllocator *allocator);
+/* Tessera__Wire__ControlRequest methods */
+void   tessera__wire__control_request__init
+                     (Tessera__Wire__ControlRequest         *message);
+size_t tessera__wire__control_request__get_packed_size
+                     (const Tessera__Wire__ControlRequest   *message);
+size_t tessera__wire__control_request__pack
+                     (const Tessera__Wire__ControlRequest   *message,
+                      uint8_t             *out);
+size_t tessera__wire__control_request__pack_to_buffer
+                     (const Tessera__Wire__ControlRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Tessera__Wire__ControlRequest *
+       tessera__wire__control_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tessera__wire__control_request__free_unpacked
+                     (Tessera__Wire__ControlRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Tessera__Wire__Submit methods */
+void   tessera__wire__submit__init
+                     (Tessera__Wire__Submit         *message);
+size_t tessera__wire__submit__get_packed_size
+                     (const Tessera__Wire__Submit   *message);
+size_t tessera__wire__submit__pack
+                     (const Tessera__Wire__Submit   *message,
+                      uint8_t             *out);
+size_t tessera__wire__submit__pack_to_buffer
+                     (const Tessera__Wire__Submit   *message,
+                      ProtobufCBuffer     *buffer);
+Tessera__Wire__Submit *
+       tessera__wire__submit__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tessera__wire__submit__free_unpacked
+                     (Tessera__Wire__Submit *message,
+                      ProtobufCAllocator *allocator);
+/* Tessera__Wire__JobName methods */
+void   tessera__wire__job_name__init
+                     (Tessera__Wire__JobName         *message);
+size_t tessera__wire__job_name__get_packed_size
+                     (const Tessera__Wire__JobName   *message);
+size_t tessera__wire__job_name__pack
+                     (const Tessera__Wire__JobName   *message,
+                      uint8_t             *out);
+size_t tessera__wire__job_name__pack_to_buffer
+                     (const Tessera__Wire__JobName   *message,
+                      ProtobufCBuffer     *buffer);
+Tessera__Wire__JobName *
+       tessera__wire__job_name__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tessera__wire__job_name__free_unpacked
+                     (Tessera__Wire__JobName *message,
+                      ProtobufCAllocator *allocator);
+/* Tessera__Wire__WorkerName methods */
+void   tessera__wire__worker_name__init
+                     (Tessera__Wire__WorkerName         *message);
+size_t tessera__wire__worker_name__get_packed_size
+                     (const Tessera__Wire__WorkerName   *message);
+size_t tessera__wire__worker_name__pack
+                     (const Tessera__Wire__WorkerName   *message,
+                      uint8_t             *out);
+size_t tessera__wire__worker_name__pack_to_buffer
+                     (const Tessera__Wire__WorkerName   *message,
+                      ProtobufCBuffer     *buffer);
+Tessera__Wire__WorkerName *
+       tessera__wire__worker_name__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tessera__wire__worker_name__free_unpacked
+                     (Tessera__Wire__WorkerName *message,
+                      ProtobufCAllocator *allocator);
+/* Tessera__Wire__ControlReply methods */
+void   tessera__wire__control_reply__init
+                     (Tessera__Wire__ControlReply         *message);
+size_t tessera__wire__control_reply__get_packed_size
+                     (const Tessera__Wire__ControlReply   *message);
+size_t tessera__wire__control_reply__pack
+                     (const Tessera__Wire__ControlReply   *message,
+                      uint8_t             *out);
+size_t tessera__wire__control_reply__pack_to_buffer
+                     (const Tessera__Wire__ControlReply   *message,
+                      ProtobufCBuffer     *buffer);
+Tessera__Wire__ControlReply *
+       tessera__wire__control_reply__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tessera__wire__control_reply__free_unpacked
+                     (Tessera__Wire__ControlReply *message,
+                      ProtobufCAllocator *allocator);
+/* Tessera__Wire__JobList methods */
+void   tessera__wire__job_list__init
+                     (Tessera__Wire__JobList         *message);
+size_t tessera__wire__job_list__get_packed_size
+                     (const Tessera__Wire__JobList   *message);
+size_t tessera__wire__job_list__pack
+                     (const Tessera__Wire__JobList   *message,
+                      uint8_t             *out);
+size_t tessera__wire__job_list__pack_to_buffer
+                     (const Tessera__Wire__JobList   *message,
+                      ProtobufCBuffer     *buffer);
+Tessera__Wire__JobList *
+       tessera__wire__job_list__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tessera__wire__job_list__free_unpacked
+                     (Tessera__Wire__JobList *message,
+                      ProtobufCAllocator *allocator);
+/* Tessera__Wire__JobStatus methods */
+void   tessera__wire__job_status__init
+                     (Tessera__Wire__JobStatus         *message);
+size_t tessera__wire__job_status__get_packed_size
+                     (const Tessera__Wire__JobStatus   *message);
+size_t tessera__wire__job_status__pack
+                     (const Tessera__Wire__JobStatus   *message,
+                      uint8_t             *out);
+size_t tessera__wire__job_status__pack_to_buffer
+                     (const Tessera__Wire__JobStatus   *message,
+                      ProtobufCBuffer     *buffer);
+Tessera__Wire__JobStatus *
+       tessera__wire__job_status__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tessera__wire__job_status__free_unpacked
+                     (Tessera__Wire__JobStatus *message,
+                      ProtobufCAllocator *allocator);
+/* Tessera__Wire__WorkerList methods */
+void   tessera__wire__worker_list__init
+                     (Tessera__Wire__WorkerList         *message);
+size_t tessera__wire__worker_list__get_packed_size
+                     (const Tessera__Wire__WorkerList   *message);
+size_t tessera__wire__worker_list__pack
+                     (const Tessera__Wire__WorkerList   *message,
+                      uint8_t             *out);
+size_t tessera__wire__worker_list__pack_to_buffer
+                     (const Tessera__Wire__WorkerList   *message,
+                      ProtobufCBuffer     *buffer);
+Tessera__Wire__WorkerList *
+       tessera__wire__worker_list__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tessera__wire__worker_list__free_unpacked
+                     (Tessera__Wire__WorkerList *message,
+                      ProtobufCAllocator *allocator);
+/* Tessera__Wire__WorkerStatus methods */
+void   tessera__wire__worker_status__init
+                     (Tessera__Wire__WorkerStatus         *message);
+size_t tessera__wire__worker_status__get_packed_size
+                     (const Tessera__Wire__WorkerStatus   *message);
+size_t tessera__wire__worker_status__pack
+                     (const Tessera__Wire__WorkerStatus   *message,
+                      uint8_t             *out);
+size_t tessera__wire__worker_status__pack_to_buffer
+                     (const Tessera__Wire__WorkerStatus   *message,
+                      ProtobufCBuffer     *buffer);
+Tessera__Wire__WorkerStatus *
+       tessera__wire__worker_status__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tessera__wire__worker_status__free_unpacked
+                     (Tessera__Wire__WorkerStatus *message,
+                      ProtobufCAllocator *allocator);
+/* Tessera__Wire__Refusal methods */
+void   tessera__wire__refusal__init
+                     (Tessera__Wire__Refusal         *message);
+size_t tessera__wire__refusal__get_packed_size
+                     (const Tessera__Wire__Refusal   *message);
+size_t tessera__wire__refusal__pack
+                     (const Tessera__Wire__Refusal   *message,
+                      uint8_t             *out);
+size_t tessera__wire__refusal__pack_to_buffer
+                     (const Tessera__Wire__Refusal   *message,
+                      ProtobufCBuffer     *buffer);
+Tessera__Wire__Refusal *
+       tessera__wire__refusal__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tessera__wire__refusal__free_unpacked
+                     (Tessera__Wire__Refusal *message,
+                      ProtobufCAllocator *allocator);
 /* --- per-message closures --- */
 
 typedef void (*Tessera__Wire__Envelope_Closure)
@@ -1012,6 +1509,39 @@ typedef void (*Tessera__Wire__HeartbeatAck_Closure)
 typedef void (*Tessera__Wire__Goodbye_Closure)
                  (const Tessera__Wire__Goodbye *message,
                   void *closure_data);
+typedef void (*Tessera__Wire__Drain_Closure)
+                 (const Tessera__Wire__Drain *message,
+                  void *closure_data);
+typedef void (*Tessera__Wire__ControlRequest_Closure)
+                 (const Tessera__Wire__ControlRequest *message,
+                  void *closure_data);
+typedef void (*Tessera__Wire__Submit_Closure)
+                 (const Tessera__Wire__Submit *message,
+                  void *closure_data);
+typedef void (*Tessera__Wire__JobName_Closure)
+                 (const Tessera__Wire__JobName *message,
+                  void *closure_data);
+typedef void (*Tessera__Wire__WorkerName_Closure)
+                 (const Tessera__Wire__WorkerName *message,
+                  void *closure_data);
+typedef void (*Tessera__Wire__ControlReply_Closure)
+                 (const Tessera__Wire__ControlReply *message,
+                  void *closure_data);
+typedef void (*Tessera__Wire__JobList_Closure)
+                 (const Tessera__Wire__JobList *message,
+                  void *closure_data);
+typedef void (*Tessera__Wire__JobStatus_Closure)
+                 (const Tessera__Wire__JobStatus *message,
+                  void *closure_data);
+typedef void (*Tessera__Wire__WorkerList_Closure)
+                 (const Tessera__Wire__WorkerList *message,
+                  void *closure_data);
+typedef void (*Tessera__Wire__WorkerStatus_Closure)
+                 (const Tessera__Wire__WorkerStatus *message,
+                  void *closure_data);
+typedef void (*Tessera__Wire__Refusal_Closure)
+                 (const Tessera__Wire__Refusal *message,
+                  void *closure_data);
 
 /* --- services --- */
 
@@ -1023,6 +1553,9 @@ extern const ProtobufCEnumDescriptor    tessera__wire__reject_code__descriptor;
 extern const ProtobufCEnumDescriptor    tessera__wire__task_kind__descriptor;
 extern const ProtobufCEnumDescriptor    tessera__wire__failure_code__descriptor;
 extern const ProtobufCEnumDescriptor    tessera__wire__goodbye_reason__descriptor;
+extern const ProtobufCEnumDescriptor    tessera__wire__job_phase__descriptor;
+extern const ProtobufCEnumDescriptor    tessera__wire__worker_activity__descriptor;
+extern const ProtobufCEnumDescriptor    tessera__wire__refusal_code__descriptor;
 extern const ProtobufCMessageDescriptor tessera__wire__envelope__descriptor;
 extern const ProtobufCMessageDescriptor tessera__wire__tensor_descriptor__descriptor;
 extern const ProtobufCMessageDescriptor tessera__wire__hello__descriptor;
@@ -1045,6 +1578,17 @@ extern const ProtobufCMessageDescriptor tessera__wire__cancel__descriptor;
 extern const ProtobufCMessageDescriptor tessera__wire__heartbeat__descriptor;
 extern const ProtobufCMessageDescriptor tessera__wire__heartbeat_ack__descriptor;
 extern const ProtobufCMessageDescriptor tessera__wire__goodbye__descriptor;
+extern const ProtobufCMessageDescriptor tessera__wire__drain__descriptor;
+extern const ProtobufCMessageDescriptor tessera__wire__control_request__descriptor;
+extern const ProtobufCMessageDescriptor tessera__wire__submit__descriptor;
+extern const ProtobufCMessageDescriptor tessera__wire__job_name__descriptor;
+extern const ProtobufCMessageDescriptor tessera__wire__worker_name__descriptor;
+extern const ProtobufCMessageDescriptor tessera__wire__control_reply__descriptor;
+extern const ProtobufCMessageDescriptor tessera__wire__job_list__descriptor;
+extern const ProtobufCMessageDescriptor tessera__wire__job_status__descriptor;
+extern const ProtobufCMessageDescriptor tessera__wire__worker_list__descriptor;
+extern const ProtobufCMessageDescriptor tessera__wire__worker_status__descriptor;
+extern const ProtobufCMessageDescriptor tessera__wire__refusal__descriptor;
 
 PROTOBUF_C__END_DECLS
 

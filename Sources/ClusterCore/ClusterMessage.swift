@@ -1,9 +1,9 @@
 /// The version of the wire: a different major does not talk, a different minor does.
-package struct WireVersion: Hashable, Sendable, CustomStringConvertible {
+package struct WireVersion: Hashable, Codable, Sendable, CustomStringConvertible {
     package let major: UInt8
     package let minor: UInt8
     /// What this program speaks.
-    package static let current = WireVersion(major: 1, minor: 0)
+    package static let current = WireVersion(major: 1, minor: 2)
 
     package init(major: UInt8, minor: UInt8) {
         self.major = major
@@ -14,7 +14,7 @@ package struct WireVersion: Hashable, Sendable, CustomStringConvertible {
 }
 
 /// Who a worker is and what it can compute.
-package struct Hello: Hashable, Sendable {
+package struct Hello: Hashable, Codable, Sendable {
     package let worker: WorkerID
     /// Attempts computed at once, at least 1.
     package let slots: Int
@@ -31,7 +31,7 @@ package struct Hello: Hashable, Sendable {
 }
 
 /// The coordinator took the worker in.
-package struct Welcome: Hashable, Sendable {
+package struct Welcome: Hashable, Codable, Sendable {
     package let heartbeatInterval: Duration
     /// Attempts that may be in the worker's hands at once.
     package let credits: Int
@@ -45,7 +45,7 @@ package struct Welcome: Hashable, Sendable {
 }
 
 /// Why a worker is not taken in. The raw value travels.
-package enum RejectionCode: UInt8, Hashable, Sendable, CaseIterable {
+package enum RejectionCode: UInt8, Hashable, Codable, Sendable, CaseIterable {
     case wireVersion = 1
     case weights = 2
     case computeClass = 3
@@ -54,10 +54,12 @@ package enum RejectionCode: UInt8, Hashable, Sendable, CaseIterable {
     case misbehaved = 6
     /// The coordinator does not know the peer (any more); a new hello mends it.
     case unknownSession = 7
+    /// It answered a question with a known answer differently: it would spoil the picture.
+    case knownAnswer = 8
 }
 
 /// A refusal with its reason for a person.
-package struct Rejection: Hashable, Sendable, CustomStringConvertible {
+package struct Rejection: Hashable, Codable, Sendable, CustomStringConvertible {
     package let code: RejectionCode
     package let reason: String
 
@@ -70,7 +72,7 @@ package struct Rejection: Hashable, Sendable, CustomStringConvertible {
 }
 
 /// Why no answer comes for an attempt. The raw value travels.
-package enum FailureCode: UInt8, Hashable, Sendable, CaseIterable {
+package enum FailureCode: UInt8, Hashable, Codable, Sendable, CaseIterable {
     /// The item does not fit the model: the same on every worker, so it is not tried again.
     case unsuitable = 1
     /// It failed there; it may succeed elsewhere.
@@ -86,7 +88,7 @@ package enum FailureCode: UInt8, Hashable, Sendable, CaseIterable {
 }
 
 /// Why one attempt has no answer, with a sentence for a person.
-package struct TaskFailure: Hashable, Sendable {
+package struct TaskFailure: Hashable, Codable, Sendable {
     package let code: FailureCode
     package let reason: String
 
@@ -97,7 +99,7 @@ package struct TaskFailure: Hashable, Sendable {
 }
 
 /// A worker's sign of life.
-package struct Heartbeat: Hashable, Sendable {
+package struct Heartbeat: Hashable, Codable, Sendable {
     /// Counts from 1.
     package let number: UInt64
     /// Attempts in hand, running ones first.
@@ -113,15 +115,17 @@ package struct Heartbeat: Hashable, Sendable {
 }
 
 /// The raw value travels.
-package enum GoodbyeReason: UInt8, Hashable, Sendable, CaseIterable {
+package enum GoodbyeReason: UInt8, Hashable, Codable, Sendable, CaseIterable {
     /// A worker that takes nothing more but finishes what it computes.
     case draining = 1
     /// The sender is gone after this message.
     case leaving = 2
+    /// A coordinator that stops and will go on where it was: workers wait for it.
+    case returning = 3
 }
 
 /// What workers say, as far as decisions need it; tensors stay with the runtime.
-package enum WorkerMessage: Hashable, Sendable {
+package enum WorkerMessage: Hashable, Codable, Sendable {
     case hello(Hello)
     case assetRequest(ContentDigest)
     /// `problem` is nil when the worker is ready for the job's tasks.
@@ -133,7 +137,7 @@ package enum WorkerMessage: Hashable, Sendable {
 }
 
 /// What the coordinator says, as far as decisions need it; tensors stay with the runtime.
-package enum CoordinatorMessage: Hashable, Sendable {
+package enum CoordinatorMessage: Hashable, Codable, Sendable {
     case welcome(Welcome)
     case reject(Rejection)
     case openJob(JobID, conditioning: ContentDigest)
@@ -143,4 +147,6 @@ package enum CoordinatorMessage: Hashable, Sendable {
     case cancel(AttemptID)
     case heartbeatAck(UInt64)
     case goodbye(GoodbyeReason)
+    /// Finish what is being computed and leave.
+    case drain
 }

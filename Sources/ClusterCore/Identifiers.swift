@@ -7,6 +7,42 @@ package struct Epoch: Hashable, Comparable, Sendable, CustomStringConvertible {
     package var description: String { String(value) }
 }
 
+/// The line of a coordinator's lives on one state: epochs are compared within a realm only. Random
+/// where the state is created, so that two coordinators never mean each other's lives.
+package struct Realm: Hashable, Sendable, CustomStringConvertible {
+    package let value: UInt64
+    package init(_ value: UInt64) { self.value = value }
+
+    /// A realm that nobody else has, for a coordinator that keeps no state.
+    package static func random() -> Realm { Realm(UInt64.random(in: 1...UInt64.max)) }
+
+    /// Up to 16 hexadecimal digits.
+    package var description: String { String(value, radix: 16) }
+}
+
+/// Which coordinator speaks, and in which of its lives. Within a realm a later life voids what an
+/// earlier one said; between realms nothing follows.
+package struct CoordinatorLife: Hashable, Codable, Sendable, CustomStringConvertible {
+    package let realm: Realm
+    package let epoch: Epoch
+
+    package init(realm: Realm, epoch: Epoch) {
+        self.realm = realm
+        self.epoch = epoch
+    }
+
+    /// What a worker knows before its first welcome, and says until then.
+    package static let unknown = CoordinatorLife(realm: Realm(0), epoch: Epoch(0))
+
+    /// Whether this is an earlier life of the same coordinator: what it says is void.
+    package func isVoid(before other: CoordinatorLife) -> Bool {
+        realm == other.realm && epoch < other.epoch
+    }
+
+    /// `life 3 of 5f0c…`
+    package var description: String { "life \(epoch) of \(realm)" }
+}
+
 /// One picture. Random, so that two coordinators never mean different pictures by one number.
 package struct JobID: Hashable, Sendable, CustomStringConvertible {
     package let value: UInt64
@@ -17,7 +53,7 @@ package struct JobID: Hashable, Sendable, CustomStringConvertible {
 }
 
 /// What a task asks for. The raw value travels.
-package enum TaskKind: UInt8, Hashable, Sendable, CaseIterable {
+package enum TaskKind: UInt8, Hashable, Codable, Sendable, CaseIterable {
     /// Views to noise predictions, guidance already combined.
     case denoise = 1
     /// A latent tile to 8-bit RGB.
@@ -25,7 +61,7 @@ package enum TaskKind: UInt8, Hashable, Sendable, CaseIterable {
 }
 
 /// One pure question of a job: the same answer whoever computes it and however often.
-package struct TaskID: Hashable, Sendable, CustomStringConvertible {
+package struct TaskID: Hashable, Codable, Sendable, CustomStringConvertible {
     package let job: JobID
     /// Number of the batch within the job: no late answer of one batch is taken for another's.
     package let round: UInt32
@@ -53,7 +89,7 @@ package struct TaskID: Hashable, Sendable, CustomStringConvertible {
 }
 
 /// One try at one task. An attempt is what travels.
-package struct AttemptID: Hashable, Sendable, CustomStringConvertible {
+package struct AttemptID: Hashable, Codable, Sendable, CustomStringConvertible {
     package let task: TaskID
     /// Counts the task's tries from 1.
     package let number: UInt32
@@ -67,7 +103,7 @@ package struct AttemptID: Hashable, Sendable, CustomStringConvertible {
 }
 
 /// One life of one worker.
-package struct WorkerID: Hashable, Sendable, CustomStringConvertible {
+package struct WorkerID: Hashable, Codable, Sendable, CustomStringConvertible {
     /// What a person calls it; stable over restarts, not necessarily unique.
     package let name: String
     /// Random per process start.
@@ -106,7 +142,7 @@ package struct ContentDigest: Hashable, Sendable, CustomStringConvertible {
 
 /// Within one class, equal questions have bit-equal answers. Thread and process counts are not
 /// part of it.
-package struct MachineClass: Hashable, Sendable, CustomStringConvertible {
+package struct MachineClass: Hashable, Codable, Sendable, CustomStringConvertible {
     /// `cpu`
     package let backend: String
     /// `avx512`, `avx2`, `scalar`
@@ -128,7 +164,7 @@ package struct MachineClass: Hashable, Sendable, CustomStringConvertible {
 }
 
 /// What must agree for two machines to work on one picture.
-package struct ModelIdentity: Hashable, Sendable, CustomStringConvertible {
+package struct ModelIdentity: Hashable, Codable, Sendable, CustomStringConvertible {
     package let weights: ContentDigest
     package let computeClass: MachineClass
 

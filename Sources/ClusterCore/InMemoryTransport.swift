@@ -1,4 +1,4 @@
-internal import Synchronization
+internal import Locking
 
 /// The transports without a socket: one process, the same promises. What is sent arrives, in
 /// order, unless the peer has left or is cut off.
@@ -10,7 +10,7 @@ package final class InMemoryNetwork: Sendable {
         var nextPeer: UInt8 = 0
     }
 
-    private let ends = Mutex(Ends())
+    private let ends = Lock(Ends())
 
     package init() {}
 

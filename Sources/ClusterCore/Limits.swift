@@ -1,9 +1,19 @@
 /// Every bound of the cluster in one place: each wait has a deadline, each queue a bound, each
 /// retry a limit, each message a maximum size.
-package struct Limits: Hashable, Sendable {
+package struct Limits: Hashable, Codable, Sendable {
     /// The values below.
     package static let standard = Limits()
     package init() {}
+
+    /// The standard ones, for the socket of operators: lists are longer than any message of a
+    /// worker's, and nobody waits for a client that has gone.
+    package static var control: Limits {
+        var limits = Limits.standard
+        limits.maximumBodyBytes = 1 << 20
+        limits.tickInterval = .milliseconds(50)
+        limits.linger = .milliseconds(250)
+        return limits
+    }
 
     // MARK: Liveness
 
@@ -34,6 +44,17 @@ package struct Limits: Hashable, Sendable {
 
     /// … or this many times the median compute time of its kind, whichever is longer.
     package var stuckFactor = 10
+
+    /// A worker whose own computation has stood still for this many times the stuck time ends: its
+    /// task is elsewhere by then, and only a new process can be of use again.
+    package var watchdogFactor = 2
+
+    /// An attempt that heartbeats do not name this long after it was sent is sent again: the
+    /// message was lost with a connection. Longer than any round trip worth having.
+    package var acknowledgeWithin: Duration = .seconds(2)
+
+    /// An attempt that ends unanswered although it was sent again so often counts against its task.
+    package var minimumResends = 2
 
     /// A job with open tasks and no worker waits this long: time to start machines by hand.
     package var noWorkerTimeout: Duration = .seconds(120)
@@ -78,6 +99,33 @@ package struct Limits: Hashable, Sendable {
     /// Malformed messages or unsound answers in a row after which a worker is turned away.
     package var maximumStrikes = 3
 
+    /// Failed attempts in a row after which a worker is left alone for a while; others go on.
+    package var maximumErrorsInARow = 3
+
+    /// How long a failing worker is left alone the first time; doubled each time after.
+    package var quarantine: Duration = .seconds(30)
+
+    /// … up to this: a machine that was mended is found out within minutes.
+    package var maximumQuarantine: Duration = .seconds(600)
+
+    /// Accepted answers after which earlier quarantines are forgiven.
+    package var answersToRedeem = 10
+
+    /// Sessions without a single accepted answer, within ``rejoinWindow``, after which a worker
+    /// that comes again is left alone first. One that comes and goes but computes is welcome.
+    package var maximumFruitlessJoins = 10
+    package var rejoinWindow: Duration = .seconds(300)
+
+    /// Different answers to one question after which its job fails: nobody can tell who is right.
+    package var maximumVotes = 4
+
+    /// A worker's speed is forgotten after this long without an answer of its: a machine that was
+    /// busy gets another chance.
+    package var speedMemory: Duration = .seconds(30)
+
+    /// Names of workers that are remembered beyond their sessions.
+    package var maximumHistories = 1024
+
     /// Workers at once; each costs a connection and a few records.
     package var maximumWorkers = 256
 
@@ -100,6 +148,12 @@ package struct Limits: Hashable, Sendable {
     /// link well within the socket's own timeout.
     package var maximumFrameBytes = 1 << 20
 
+    /// A picture's request as JSON: the prompt and a few numbers.
+    package var maximumOrderBytes = 32 << 10
+
+    /// Jobs or workers in one answer to an operator.
+    package var maximumControlEntries = 512
+
     /// Tensors in one message.
     package var maximumTensors = 64
 
@@ -117,4 +171,13 @@ package struct Limits: Hashable, Sendable {
 
     /// Messages a transport hands over before it stops reading until some are taken.
     package var maximumInbox = 256
+
+    // MARK: Strangers
+
+    /// Messages that make no sense, in a row, from one connection before it is ended. More than
+    /// ``maximumStrikes``: a worker that goes wrong is to be told so before it is cut off.
+    package var maximumMalformed = 16
+
+    /// What is refused is told at most this often for each reason.
+    package var refusalLogPeriod: Duration = .seconds(10)
 }

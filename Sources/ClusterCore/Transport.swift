@@ -28,8 +28,20 @@ package protocol CoordinatorTransport: Sendable {
     /// ``CoordinatorTransportEvent/lost(_:)``, so nothing is queued without the caller knowing.
     func send(_ frames: Frames, to peer: PeerID)
 
+    /// The peer sent something that makes no sense. A transport with an outside world ends a
+    /// connection that does so again and again.
+    func complain(about peer: PeerID)
+
+    /// What came to the door so far; to be asked from any thread.
+    var counters: TransportCounters { get }
+
     /// No more sends; `run` returns soon.
     func shutdown()
+}
+
+extension CoordinatorTransport {
+    package func complain(about peer: PeerID) {}
+    package var counters: TransportCounters { TransportCounters() }
 }
 
 /// A worker's end: one coordinator, redialled for ever.
@@ -59,6 +71,12 @@ package enum TransportError: Error, Equatable, CustomStringConvertible {
     case invalidEndpoint(String, reason: String)
     /// The address leaves this machine and nobody said that plaintext may.
     case plaintextRefused(String)
+    /// The coordinator does not authorise this worker's key.
+    case keyRefused(endpoint: String)
+    /// One end encrypts and the other does not.
+    case securityMismatch(endpoint: String, weEncrypt: Bool)
+    /// Whoever listens there ends every handshake: it has another server key, or is somebody else.
+    case handshakeRefused(endpoint: String, times: Int)
     /// The operating system or the library said no.
     case system(operation: String, endpoint: String, reason: String)
 
@@ -68,8 +86,22 @@ package enum TransportError: Error, Equatable, CustomStringConvertible {
             "'\(endpoint)' is no endpoint: \(reason); expected something like "
                 + "tcp://127.0.0.1:5570"
         case .plaintextRefused(let endpoint):
-            "\(endpoint) leaves this machine and the connection is not encrypted; use a loopback "
-                + "address, or --insecure on a network you trust"
+            "\(endpoint) leaves this machine and the connection is not encrypted; give keys "
+                + "(--join, or --key), use a loopback address, or say --insecure on a network "
+                + "you trust"
+        case .keyRefused(let endpoint):
+            "the coordinator at \(endpoint) refused this worker's key: it is not authorised, "
+                + "was revoked, or has expired; ask for a new token (tessera token create)"
+        case .securityMismatch(let endpoint, let weEncrypt):
+            weEncrypt
+                ? "the coordinator at \(endpoint) speaks plaintext and this worker has keys; "
+                    + "start the coordinator with keys, or this worker with --connect alone"
+                : "the coordinator at \(endpoint) wants an encrypted connection and this worker "
+                    + "has no key; use --join with its token or join file, or --key and "
+                    + "--server-key"
+        case .handshakeRefused(let endpoint, let times):
+            "whoever listens at \(endpoint) ended \(times) handshakes: it has another key than "
+                + "the one in --server-key or the token, has no room, or is no coordinator"
         case .system(let operation, let endpoint, let reason):
             "cannot \(operation) \(endpoint): \(reason)"
         }

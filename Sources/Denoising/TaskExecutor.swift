@@ -83,6 +83,27 @@ package enum WorkItem: Equatable, Sendable {
     }
 }
 
+extension WorkItem {
+    /// Digest of everything that the answer depends on, besides weights and conditioning: equal
+    /// for equal questions. Not of ``index``, which is the asker's business.
+    package var fingerprint: Fingerprint {
+        var digest = Fingerprinter()
+        switch self {
+        case .denoise(let task):
+            for number in [task.timestep, task.guidanceScale, task.guidanceRescale] {
+                digest.add(number)
+            }
+            for view in task.views {
+                for number in view.microConditioning.timeIDs { digest.add(number) }
+                digest.add(view.sample.values)
+            }
+        case .decode(let task):
+            digest.add(task.tile.values)
+        }
+        return digest.fingerprint
+    }
+}
+
 /// The answer to a ``WorkItem``.
 package enum WorkAnswer: Equatable, Sendable {
     /// One guided prediction per view of the task, in the task's view order.

@@ -79,6 +79,23 @@ struct CoordinatorStateTests {
         #expect(rejection.code == .full)
     }
 
+    @Test("operators see who is there and what everyone is at")
+    func snapshot() {
+        var state = CoordinatorState.withOpenJob()
+        _ = state.join(peer(1), hello("a"), at: seconds(1))
+        _ = state.join(peer(2), hello("b"), at: seconds(1))
+        #expect(state.workers(at: seconds(1)).map(\.activity) == [.idle, .idle])
+        _ = state.handle(.submit(job, tasks(1)), at: seconds(1))
+        _ = state.handle(.received(.goodbye(.draining), from: peer(2)), at: seconds(1))
+        let workers = state.workers(at: seconds(1))
+        #expect(workers.map(\.name) == ["a", "b"])
+        #expect(workers.map(\.activity) == [.working, .leaving])
+        #expect(workers.map(\.attemptsInHand) == [1, 0])
+        #expect(workers[0].denoiseTime == .zero && workers[0].quarantines == 0)
+        #expect(state.peers(named: "b") == [peer(2)])
+        #expect(state.peers(named: "c") == [])
+    }
+
     @Test("a stranger is asked to say hello")
     func stranger() {
         var state = CoordinatorState.withOpenJob()
@@ -255,10 +272,10 @@ struct CoordinatorStateTests {
             inHand += effects.handedOut(to: peer(1))
         }
         #expect(
-            effects.workerEvents == [
-                .lost(
-                    WorkerID(name: "a", incarnation: 1), .misbehaved("not finite"), live: 1)
-            ])
+            effects.sent(to: peer(1)).contains {
+                if case .reject(let rejection) = $0 { rejection.code == .misbehaved } else { false }
+            })
+        #expect(state.liveWorkers == 1)
         #expect(state.openTasks(of: job) == 9)
     }
 
@@ -358,16 +375,21 @@ struct CoordinatorStateTests {
         var state = CoordinatorState.withOpenJob()
         _ = state.join(peer(1), hello("a"), at: seconds(0))
         let attempt = state.handle(.submit(job, tasks(1)), at: seconds(0)).handedOut[0]
-        var reissuedAt: Int?
-        for step in 1...60 where reissuedAt == nil {
+        var takenAt: Int?
+        for step in 1...60 where takenAt == nil {
             let now = seconds(Double(step))
             // Counts until 20 s, then stands still.
             _ = state.beat(
                 peer(1), naming: [attempt], progress: UInt64(min(step, 20)), at: now)
-            if !state.handle(.tick, at: now).handedOut.isEmpty { reissuedAt = step }
+            let effects = state.handle(.tick, at: now)
+            if effects.sent(to: peer(1)).contains(.cancel(attempt)) { takenAt = step }
+            // It hangs, and is given nothing more.
+            #expect(effects.handedOut == [])
         }
         // 20 s + the 30 s that a computation may stand still, + what was left of the lease.
-        #expect(reissuedAt.map { (50...55).contains($0) } == true)
+        #expect(takenAt.map { (50...55).contains($0) } == true)
+        let other = state.join(peer(2), hello("b"), at: seconds(61))
+        #expect(other.handedOut(to: peer(2)).map(\.task) == [attempt.task])
     }
 
     @Test("without a progress counter a named attempt is kept for as long as it takes")
@@ -446,10 +468,10 @@ struct CoordinatorStateTests {
         var state = CoordinatorState.withOpenJob()
         _ = state.join(peer(1), hello("a"), at: seconds(0))
         _ = state.handle(.submit(job, tasks(2)), at: seconds(0))
-        let effects = state.handle(.shutdown, at: seconds(1))
+        let effects = state.handle(.shutdown(isReturning: false), at: seconds(1))
         #expect(effects.failure == .shutdown)
         #expect(effects.sent(to: peer(1)).last == .goodbye(.leaving))
-        #expect(state.handle(.shutdown, at: seconds(2)) == [])
+        #expect(state.handle(.shutdown(isReturning: false), at: seconds(2)) == [])
     }
 
     // MARK: The end of a batch
@@ -488,5 +510,88 @@ struct CoordinatorStateTests {
         let effects = state.answer(copies[0], from: peer(2), at: seconds(now + 1))
         #expect(effects.delivered == copies)
         #expect(effects.sent(to: peer(1)) == [.cancel(slow)])
+    }
+
+    @Test("an attempt that heartbeats do not name is sent again, and at once when it was named")
+    func resend() {
+        var state = CoordinatorState.withOpenJob()
+        _ = state.join(peer(1), hello("a"), at: seconds(0))
+        let attempt = state.handle(.submit(job, tasks(1)), at: seconds(0)).handedOut[0]
+        #expect(state.beat(peer(1), at: seconds(1)).handedOut == [])
+        #expect(state.beat(peer(1), at: seconds(2)).handedOut == [attempt])
+        #expect(state.beat(peer(1), naming: [attempt], at: seconds(3)).handedOut == [])
+        // It was named before: its answer is what got lost.
+        #expect(state.beat(peer(1), at: seconds(3.1)).handedOut == [attempt])
+        #expect(state.counters.resent == 2)
+    }
+
+    @Test("a worker that never answers what it has is blamed; the job ends")
+    func deafWorker() {
+        var state = CoordinatorState.withOpenJob()
+        _ = state.join(peer(1), hello("a"), at: seconds(0))
+        _ = state.handle(.submit(job, tasks(1)), at: seconds(0))
+        var failure: JobFailure?
+        for second in stride(from: 0.5, to: 60, by: 0.5) where failure == nil {
+            failure = state.beat(peer(1), at: seconds(second)).failure
+            failure = failure ?? state.handle(.tick, at: seconds(second)).failure
+        }
+        guard case .taskFailed(_, let evidence)? = failure else {
+            Issue.record("\(String(describing: failure))")
+            return
+        }
+        #expect(evidence.count == Limits.standard.maximumAttempts)
+    }
+
+    @Test("workers are told whether the coordinator will be back", arguments: [true, false])
+    func returning(isReturning: Bool) {
+        var state = CoordinatorState.withOpenJob()
+        _ = state.join(peer(1), hello("a"), at: seconds(0))
+        let effects = state.handle(.shutdown(isReturning: isReturning), at: seconds(1))
+        #expect(effects.sent(to: peer(1)).last == .goodbye(isReturning ? .returning : .leaving))
+    }
+
+    @Test("a worker is busy with a cancelled attempt until it says otherwise, and its time counts")
+    func busyWithCancelled() {
+        var state = CoordinatorState.withOpenJob()
+        _ = state.join(peer(1), hello("slow"), at: seconds(0))
+        _ = state.join(peer(2), hello("fast"), at: seconds(0))
+        var clock = 0.0
+        // The fast worker does all but what the slow one holds, which is copied in the end.
+        var effects = state.handle(.submit(job, tasks(20)), at: seconds(0))
+        let slow = AttemptID(task: tasks(1)[0], number: 1)
+        var open = effects.handedOut(to: peer(2))
+        for _ in 0..<40 where !open.isEmpty {
+            clock += 1
+            effects = state.answer(open.removeFirst(), from: peer(2), at: seconds(clock))
+            open += effects.handedOut(to: peer(2))
+            for _ in effects.delivered {
+                open += state.handle(.consumed(job), at: seconds(clock)).handedOut(to: peer(2))
+            }
+            _ = state.beat(peer(1), naming: [slow], at: seconds(clock))
+        }
+        #expect(state.openTasks(of: job) == 0)
+        // The next batch goes past it while it is busy …
+        let next = state.handle(.submit(job, tasks(2, round: 2)), at: seconds(clock))
+        #expect(next.handedOut(to: peer(1)) == [])
+        for attempt in next.handedOut(to: peer(2)) {
+            _ = state.answer(attempt, from: peer(2), at: seconds(clock + 1))
+        }
+        // … and is not given to it when it is known to be slow.
+        let freed = TaskFailure(code: .handedBack, reason: "it was cancelled")
+        _ = state.handle(.received(.failure(slow, freed), from: peer(1)), at: seconds(clock + 2))
+        let last = state.handle(.submit(job, tasks(2, round: 3)), at: seconds(clock + 2))
+        #expect(last.handedOut(to: peer(1)) == [])
+        #expect(last.handedOut(to: peer(2)).count == 2)
+    }
+
+    @Test("a worker that dialled anew is one worker, and its former leases go on without blame")
+    func dialledAnew() {
+        var state = CoordinatorState.withOpenJob()
+        _ = state.join(peer(1), hello("a"), at: seconds(0))
+        let first = state.handle(.submit(job, tasks(1)), at: seconds(1)).handedOut[0]
+        let again = state.join(peer(2), hello("a"), at: seconds(2))
+        #expect(state.liveWorkers == 1)
+        #expect(again.handedOut(to: peer(2)) == [AttemptID(task: first.task, number: 2)])
+        #expect(state.counters.failed == 0)
     }
 }

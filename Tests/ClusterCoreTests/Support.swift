@@ -22,6 +22,7 @@ let identity = ModelIdentity(
         backend: "cpu", instructionSet: "avx2", blasCore: "Haswell", precision: "f32"))
 let digest = ContentDigest(99)
 let job = JobID(5)
+let presentLife = CoordinatorLife(realm: Realm(11), epoch: Epoch(3))
 
 func seconds(_ value: Double) -> Instant { Instant(sinceStart: .seconds(value)) }
 
@@ -80,10 +81,15 @@ extension [CoordinatorEffect] {
 
 extension CoordinatorState {
     /// A coordinator with one open job.
-    static func withOpenJob(limits: Limits = .standard) -> CoordinatorState {
+    static func withOpenJob(
+        limits: Limits = .standard,
+        trial: [TaskKind] = [],
+        confirmedPercent: Double = 0
+    ) -> CoordinatorState {
         var state = CoordinatorState(
-            expected: identity, epoch: Epoch(3), version: "test", limits: limits)
-        _ = state.handle(.open(job, conditioning: digest), at: seconds(0))
+            expected: identity, life: presentLife, version: "test", limits: limits,
+            confirmation: Confirmation(percent: confirmedPercent, salt: 1))
+        _ = state.handle(.open(job, conditioning: digest, trial: trial), at: seconds(0))
         return state
     }
 

@@ -88,13 +88,15 @@ struct WorkerStateTests {
         #expect(state.receive(.task(attempts[1])) == [])
         #expect(state.receive(.task(attempts[1])) == [])
         #expect(state.receive(.cancel(attempts[0])) == [.discard(attempts[0])])
+        let freed = TaskFailure(code: .handedBack, reason: "it was cancelled")
         #expect(
             state.handle(.computed(attempts[0], computeTime: .seconds(1)), at: seconds(2)) == [
-                .compute(attempts[1])
+                .send(.failure(attempts[0], freed), expendable: false), .compute(attempts[1]),
             ])
         #expect(
             state.handle(.computed(attempts[1], computeTime: .seconds(1)), at: seconds(3)) == [
-                .send(.result(attempts[1], computeTime: .seconds(1)), expendable: false)
+                .keep(attempts[1]),
+                .send(.result(attempts[1], computeTime: .seconds(1)), expendable: false),
             ])
     }
 
@@ -109,6 +111,22 @@ struct WorkerStateTests {
         #expect(failure.code == .handedBack)
     }
 
+    @Test("a job opened again for another conditioning hands back what waits for the first")
+    func reopened() {
+        var state = ready()
+        #expect(state.receive(.task(attempts[0])) == [.compute(attempts[0])])
+        #expect(state.receive(.task(attempts[1])) == [])
+        let effects = state.receive(.openJob(job, conditioning: ContentDigest(digest.value + 1)))
+        #expect(effects.contains(.discard(attempts[1])))
+        let isHandedBack = effects.contains {
+            guard case .send(.failure(let attempt, let failure), _) = $0 else { return false }
+            return attempt == attempts[1] && failure.code == .handedBack
+        }
+        #expect(isHandedBack)
+        let after = state.handle(.computed(attempts[0], computeTime: .seconds(1)), at: seconds(1))
+        #expect(!after.contains(.compute(attempts[1])))
+    }
+
     @Test("draining finishes the task in hand, hands back the next, and waits to be heard")
     func draining() {
         var state = ready()
@@ -120,11 +138,24 @@ struct WorkerStateTests {
         let result = state.handle(.computed(attempts[0], computeTime: .seconds(1)), at: seconds(2))
         #expect(
             result == [
+                .keep(attempts[0]),
                 .send(.result(attempts[0], computeTime: .seconds(1)), expendable: false),
                 .send(.goodbye(.leaving), expendable: false),
             ])
         #expect(state.receive(.goodbye(.leaving)) == [.exit(.drained)])
         #expect(state.handle(.drain, at: seconds(9)) == [])
+    }
+
+    @Test("the coordinator's word drains as the owner's does, and said twice means the same")
+    func drainedByCoordinator() {
+        var state = ready()
+        _ = state.receive(.task(attempts[0]))
+        let drain: [WorkerEffect] = state.receive(.drain)
+        #expect(drain == [.send(.goodbye(.draining), expendable: false)])
+        let again: [WorkerEffect] = state.receive(.drain)
+        #expect(again == [])
+        let result = state.handle(.computed(attempts[0], computeTime: .seconds(1)), at: seconds(2))
+        #expect(result.last == .send(.goodbye(.leaving), expendable: false))
     }
 
     @Test("a second drain, or the end of its grace, does not wait for the computation")
@@ -137,7 +168,7 @@ struct WorkerStateTests {
             for step in 2...26 where !isSecondDrain {
                 let now = seconds(Double(step))
                 #expect(effects.allSatisfy { $0 != .send(.goodbye(.leaving), expendable: false) })
-                _ = state.handle(.received(.heartbeatAck(1), epoch: Epoch(3)), at: now)
+                _ = state.handle(.received(.heartbeatAck(1), life: presentLife), at: now)
                 effects = state.handle(.tick(progress: nil), at: now)
             }
             if isSecondDrain { effects = state.handle(.drain, at: seconds(26)) }
@@ -170,9 +201,11 @@ struct WorkerStateTests {
     @Test("what an earlier life of the coordinator said is ignored")
     func epochs() {
         var state = joined()
-        #expect(state.currentEpoch == Epoch(3))
+        #expect(state.currentLife == presentLife)
         let effects = state.handle(
-            .received(.goodbye(.leaving), epoch: Epoch(2)), at: seconds(1))
+            .received(
+                .goodbye(.leaving), life: CoordinatorLife(realm: presentLife.realm, epoch: Epoch(2))
+            ), at: seconds(1))
         #expect(effects == [])
     }
 
@@ -192,6 +225,78 @@ struct WorkerStateTests {
         #expect(exitedAt == 600)
     }
 
+    @Test("an answer that got lost is sent again without computing it again")
+    func lostAnswer() {
+        var state = ready()
+        _ = state.receive(.task(attempts[0]))
+        let done = state.handle(.computed(attempts[0], computeTime: .seconds(2)), at: seconds(1))
+        #expect(done.first == .keep(attempts[0]))
+        let result = WorkerEffect.send(
+            .result(attempts[0], computeTime: .seconds(2)), expendable: false)
+        #expect(state.receive(.task(attempts[0])) == [.discard(attempts[0]), result])
+        // Later answers push it out.
+        for attempt in attempts[1...2] {
+            _ = state.receive(.task(attempt))
+            _ = state.handle(.computed(attempt, computeTime: .seconds(2)), at: seconds(1))
+        }
+        #expect(state.receive(.task(attempts[0])) == [.compute(attempts[0])])
+    }
+
+    @Test("a coordinator that will be back is waited for; one that leaves is not")
+    func returning() {
+        var state = ready()
+        #expect(
+            state.receive(.goodbye(.returning)) == [.send(.hello(hello("a")), expendable: true)])
+        let next = CoordinatorLife(realm: presentLife.realm, epoch: Epoch(4))
+        _ = state.handle(
+            .received(
+                .welcome(Welcome(heartbeatInterval: .seconds(1), credits: 2, version: "c")),
+                life: next), at: seconds(1))
+        #expect(state.currentLife == next)
+        #expect(
+            state.handle(.received(.goodbye(.leaving), life: next), at: seconds(2)) == [
+                .exit(.coordinatorLeft)
+            ])
+    }
+
+    @Test("another coordinator at the address is heeded only when it does not know the worker")
+    func otherRealm() {
+        let other = CoordinatorLife(realm: Realm(99), epoch: Epoch(1))
+        var state = ready()
+        #expect(state.handle(.received(.goodbye(.leaving), life: other), at: seconds(1)) == [])
+        #expect(
+            state.handle(.received(.task(attempts[0]), life: other), at: seconds(1)) == [
+                .discard(attempts[0])
+            ])
+        let unknown = Rejection(code: .unknownSession, reason: "who?")
+        #expect(
+            state.handle(.received(.reject(unknown), life: other), at: seconds(1)) == [
+                .send(.hello(hello("a")), expendable: true)
+            ])
+        _ = state.handle(
+            .received(
+                .welcome(Welcome(heartbeatInterval: .seconds(1), credits: 2, version: "c")),
+                life: other), at: seconds(2))
+        #expect(state.currentLife == other)
+    }
+
+    @Test("a computation that stands still for good ends the worker; one that moves does not")
+    func watchdog() {
+        for moves in [true, false] {
+            var state = ready()
+            _ = state.receive(.task(attempts[0]))
+            var exit: WorkerExit?
+            for second in stride(from: 0.0, through: 100, by: 1) {
+                let progress = moves ? UInt64(second) : 5
+                let effects = state.handle(.tick(progress: progress), at: seconds(second))
+                for case .exit(let reason) in effects { exit = reason }
+                _ = state.handle(
+                    .received(.heartbeatAck(1), life: presentLife), at: seconds(second))
+            }
+            #expect(moves ? exit == nil : exit == .hung(.seconds(60)))
+        }
+    }
+
     @Test("a worker that stood still does not take the coordinator for dead")
     func ownStall() {
         var state = ready()
@@ -203,6 +308,6 @@ struct WorkerStateTests {
 
 extension WorkerState {
     fileprivate mutating func receive(_ message: CoordinatorMessage) -> [WorkerEffect] {
-        handle(.received(message, epoch: Epoch(3)), at: seconds(0))
+        handle(.received(message, life: presentLife), at: seconds(0))
     }
 }

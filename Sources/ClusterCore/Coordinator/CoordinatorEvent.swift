@@ -1,8 +1,11 @@
 /// Everything that can happen to a coordinator.
-package enum CoordinatorEvent: Sendable {
+package enum CoordinatorEvent: Codable, Sendable {
     /// A well-formed message; a result's answer was already found sound by the caller.
     case received(WorkerMessage, from: PeerID)
-    /// A result whose answer is not finite or not of the asked shape.
+    /// A result like those in `received`, with a digest of the answer's values: what confirms
+    /// or contradicts another worker's answer.
+    case answered(AttemptID, computeTime: Duration, digest: ContentDigest, from: PeerID)
+    /// A result whose answer is not finite, not of the asked shape, or not the known one.
     case unsound(AttemptID, reason: String, from: PeerID)
     /// A message that does not decode.
     case malformed(reason: String, from: PeerID)
@@ -11,7 +14,9 @@ package enum CoordinatorEvent: Sendable {
     /// The peer's connection ended.
     case disconnected(PeerID)
 
-    case open(JobID, conditioning: ContentDigest)
+    /// `trial` are the kinds of the questions with known answers that a worker has to answer
+    /// before it computes for the job: tasks of round 0, in this order.
+    case open(JobID, conditioning: ContentDigest, trial: [TaskKind])
     /// One batch of one open job; the tasks are distinct from every earlier one's.
     case submit(JobID, [TaskID])
     /// The loop took one delivered answer.
@@ -20,15 +25,17 @@ package enum CoordinatorEvent: Sendable {
     case close(JobID)
     /// Some time has passed.
     case tick
-    /// Say goodbye to everybody and fail what is open.
-    case shutdown
+    /// Say goodbye to everybody and fail what is open. Workers wait for one that is returning.
+    case shutdown(isReturning: Bool)
 }
 
 /// What the coordinator's owner has to do.
-package enum CoordinatorEffect: Hashable, Sendable {
+package enum CoordinatorEffect: Hashable, Codable, Sendable {
     /// The owner adds the tensors that belong to the message.
     case send(CoordinatorMessage, to: PeerID)
-    /// The answer that came with this very event is the task's answer.
+    /// Keep the answer that came with this very event: another has to confirm it.
+    case hold(AttemptID)
+    /// The task's answer is the one that came with this very event, or that was held.
     case deliver(AttemptID)
     /// The job is over and has been forgotten.
     case fail(JobID, JobFailure)
@@ -37,19 +44,22 @@ package enum CoordinatorEffect: Hashable, Sendable {
 }
 
 /// What happens to the crowd of workers; for progress displays and logs.
-package enum WorkerEvent: Hashable, Sendable {
+package enum WorkerEvent: Hashable, Codable, Sendable {
     /// `live` is the number of workers in the roster that are not leaving, after the event.
     case joined(WorkerID, live: Int)
     case rejected(name: String, Rejection)
     case suspected(WorkerID)
     case recovered(WorkerID)
+    /// It is left alone for a while, and proves itself again after.
+    case quarantined(WorkerID, Duration, reason: String)
+    case released(WorkerID)
     case draining(WorkerID, live: Int)
     case left(WorkerID, live: Int)
     case lost(WorkerID, LossReason, live: Int)
 }
 
 /// Why a worker is taken to be gone.
-package enum LossReason: Hashable, Sendable, CustomStringConvertible {
+package enum LossReason: Hashable, Codable, Sendable, CustomStringConvertible {
     case disconnected
     case silent(Duration)
     /// A later life of the same worker said hello.
@@ -67,7 +77,7 @@ package enum LossReason: Hashable, Sendable, CustomStringConvertible {
 }
 
 /// Things worth a line in the log and nothing else.
-package enum CoordinatorNote: Hashable, Sendable {
+package enum CoordinatorNote: Hashable, Codable, Sendable {
     case staleResult(AttemptID, PeerID)
     case attemptFailed(AttemptFailure)
     case leaseExpired(AttemptID, WorkerID)
@@ -76,16 +86,22 @@ package enum CoordinatorNote: Hashable, Sendable {
     case duplicateName(String)
     case malformed(PeerID, reason: String)
     case forgave(Duration)
+    case proven(WorkerID)
+    case resent(AttemptID, WorkerID)
+    case unconfirmed(TaskID)
 }
 
 /// Why a job ended without its answers.
-package enum JobFailure: Error, Hashable, Sendable, CustomStringConvertible {
+package enum JobFailure: Error, Hashable, Codable, Sendable, CustomStringConvertible {
     /// Nobody came, or nobody was left. `rejections` are the reasons of those turned away.
     case noWorkers(waited: Duration, rejections: [String])
     /// One task went wrong too often.
     case taskFailed(TaskID, evidence: [AttemptFailure])
     /// No worker could take the job's conditioning in.
     case refused([String])
+    /// A worker answered wrongly what two others answered alike, and earlier answers of its are
+    /// part of the job: the picture cannot be trusted any more.
+    case tainted(WorkerID, answers: Int)
     /// The coordinator stops.
     case shutdown
 
@@ -101,6 +117,10 @@ package enum JobFailure: Error, Hashable, Sendable, CustomStringConvertible {
                 + evidence.map(\.description).joined(separator: "; ")
         case .refused(let reasons):
             "no worker could prepare the job: " + reasons.joined(separator: "; ")
+        case .tainted(let worker, let answers):
+            "\(worker) answered a question differently from two other workers that agree, and "
+                + "\(answers) of its earlier answers are in this picture; look at that machine's "
+                + "memory and processor, and make the picture again without it"
         case .shutdown: "the coordinator was stopped before the job was done"
         }
     }

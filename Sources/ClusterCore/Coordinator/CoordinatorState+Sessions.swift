@@ -26,11 +26,11 @@ extension CoordinatorState {
                 announce(.lost(known.id, .replaced, live: roster.liveCount))
             }
         }
+        replaceFormerAddress(of: hello.worker, at: peer)
         replaceSilentNamesakes(of: hello, at: now)
         if let refusal = refusal(of: hello) {
             announce(.rejected(name: hello.worker.name, refusal))
-            rejections.append("\(hello.worker.name): \(refusal.reason)")
-            rejections.removeFirst(max(0, rejections.count - 8))
+            remember(refusal, of: hello.worker.name)
             return send(.reject(refusal), to: peer)
         }
         roster[peer] = WorkerRecord(hello: hello, lastHeard: now)
@@ -40,7 +40,10 @@ extension CoordinatorState {
             version: version
         )
         send(.welcome(welcome), to: peer)
-        if isNew { announce(.joined(hello.worker, live: roster.liveCount)) }
+        if isNew {
+            announce(.joined(hello.worker, live: roster.liveCount))
+            admit(peer, at: now)
+        }
         for job in jobs.keys {
             jobs[job]?.refusals[peer] = nil
             announce(job, to: peer, at: now)
@@ -51,6 +54,16 @@ extension CoordinatorState {
         guard let conditioning = jobs[job]?.conditioning else { return }
         roster[peer]?.announcedAt[job] = now
         send(.openJob(job, conditioning: conditioning), to: peer)
+    }
+
+    /// A worker that dialled anew is not at its former address any more, and has not died: what it
+    /// held goes on without blame.
+    private mutating func replaceFormerAddress(of worker: WorkerID, at peer: PeerID) {
+        for (other, record) in roster.all where other != peer && record.id == worker {
+            releaseLeases(of: record)
+            roster[other] = nil
+            announce(.lost(worker, .replaced, live: roster.liveCount))
+        }
     }
 
     /// A later life of a worker ends a silent earlier one; two that both speak are two machines
@@ -101,10 +114,10 @@ extension CoordinatorState {
         let reason =
             "the worker speaks wire version \(theirs), the coordinator "
             + "\(WireVersion.current); upgrade workers first, then the coordinator"
-        announce(.rejected(name: "peer \(peer)", Rejection(code: .wireVersion, reason: reason)))
-        rejections.append(reason)
-        rejections.removeFirst(max(0, rejections.count - 8))
-        reject(peer, .wireVersion, reason)
+        let rejection = Rejection(code: .wireVersion, reason: reason)
+        announce(.rejected(name: "peer \(peer)", rejection))
+        remember(rejection, of: "peer \(peer)")
+        send(.reject(rejection), to: peer)
     }
 
     mutating func reject(_ peer: PeerID, _ code: RejectionCode, _ reason: String) {
@@ -122,16 +135,23 @@ extension CoordinatorState {
         record.strikes += 1
         roster[peer] = record
         guard record.strikes >= limits.maximumStrikes else { return }
-        reject(
-            peer, .misbehaved,
-            "\(record.strikes) unusable messages in a row, the last because \(reason)")
-        lose(peer, .misbehaved(reason))
+        turnAway(
+            peer,
+            Rejection(
+                code: .misbehaved,
+                reason: "\(record.strikes) unusable messages in a row, the last because "
+                    + reason))
     }
 
-    mutating func ready(_ peer: PeerID, for job: JobID, problem: String?) {
-        guard jobs[job] != nil, let record = roster[peer] else { return }
+    mutating func ready(_ peer: PeerID, for job: JobID, problem: String?, at now: Instant) {
+        guard let open = jobs[job], let record = roster[peer] else { return }
         guard let problem else {
-            roster[peer]?.readyJobs.insert(job)
+            roster[peer]?.preparedJobs.insert(job)
+            if record.isProven || open.trial.isEmpty {
+                roster[peer]?.readyJobs.insert(job)
+            } else {
+                startTrial(of: peer, for: job, at: now)
+            }
             return
         }
         jobs[job]?.refusals[peer] = "\(record.id): \(problem)"
@@ -157,12 +177,14 @@ extension CoordinatorState {
     }
 
     /// The worker is gone: its tasks go to others at once. What it was computing counts against
-    /// those tasks, because a task may be what killed it; what it only held does not.
+    /// those tasks, because a task may be what killed it; what it only held does not, nor what
+    /// was taken from a worker that is not wanted.
     mutating func lose(_ peer: PeerID, _ reason: LossReason) {
         guard let record = roster[peer] else { return }
         roster[peer] = nil
         announce(.lost(record.id, reason, live: roster.liveCount))
-        let running = Set(record.running)
+        let isWanted = if case .misbehaved = reason { false } else { true }
+        let running = Set(isWanted ? record.running : [])
         for attempt in record.leases.keys.reversed() {
             if running.contains(attempt) {
                 blame(attempt, of: record, TaskFailure(code: .workerLost, reason: "\(reason)"))

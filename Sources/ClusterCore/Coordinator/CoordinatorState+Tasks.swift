@@ -3,36 +3,102 @@ internal import OrderedCollections
 /// Answers, failures, and handing tasks out.
 extension CoordinatorState {
     /// An answer, late or not, from a worker that may have been given up: pure questions have
-    /// one answer, so the first sound one is taken whoever sends it.
-    mutating func take(_ attempt: AttemptID, computeTime: Duration, from peer: PeerID) {
+    /// one answer, so the first sound one is taken, from whoever was asked.
+    mutating func take(
+        _ attempt: AttemptID,
+        computeTime: Duration,
+        digest: ContentDigest,
+        from peer: PeerID,
+        at now: Instant
+    ) {
+        if attempt.task.round == 0 { return pass(attempt, from: peer) }
+        // A worker measures its own time, but no longer than it had the task.
+        let held = roster[peer]?.leases[attempt].map { now - $0.sentSince }
+        let computeTime = min(computeTime, held ?? computeTime)
+        roster.endCancelled(attempt, of: peer, at: now)
         roster.endLease(attempt, of: peer)
-        guard var job = jobs[attempt.task.job] else {
+        guard var job = jobs[attempt.task.job], !isBarred(peer) else {
             return note(.staleResult(attempt, peer))
         }
-        switch job.ledger.accept(attempt) {
+        let isConfirmed = job.ledger.entry(attempt.task)?.needsConfirmation == true
+        let worker = roster[peer]?.id
+        let verdict = job.ledger.accept(
+            attempt, digest: digest, from: peer, worker, maximumVotes: limits.maximumVotes)
+        jobs[attempt.task.job] = job
+        switch verdict {
         case .stale:
             note(.staleResult(attempt, peer))
         case .neverIssued:
             return malformed("\(attempt) was never handed out", from: peer)
-        case .accepted(let others):
-            job.unconsumed += 1
-            job.speed[attempt.task.kind, default: SpeedRecord()].add(computeTime)
-            effects.append(.deliver(attempt))
-            for other in others {
-                roster.endLease(other.attempt, of: other.peer)
-                if roster[other.peer] != nil { send(.cancel(other.attempt), to: other.peer) }
+        case .held:
+            effects.append(.hold(attempt))
+        case .disputed(let votes):
+            return fail(
+                attempt.task.job, .taskFailed(attempt.task, evidence: Self.evidence(of: votes)))
+        case .accepted(let others, let outvoted):
+            if isConfirmed {
+                counters.confirmed += 1
+            } else if let worker {
+                jobs[attempt.task.job]?.unconfirmed[worker, default: 0] += 1
             }
-            roster[peer]?.strikes = 0
+            accepted(attempt, others: others)
+            disown(outvoted)
         }
-        jobs[attempt.task.job] = job
+        guard worker != nil, verdict != .stale else { return }
+        jobs[attempt.task.job]?.speed[attempt.task.kind, default: SpeedRecord()].add(computeTime)
+        credit(peer, with: attempt.task.kind, computeTime, at: now)
     }
 
-    mutating func unsound(_ attempt: AttemptID, reason: String, from peer: PeerID) {
-        failed(attempt, TaskFailure(code: .unsound, reason: reason), at: peer)
+    static func evidence(of votes: [TaskLedger.Vote]) -> [AttemptFailure] {
+        votes.map {
+            AttemptFailure(
+                attempt: $0.attempt, worker: $0.worker,
+                failure: TaskFailure(
+                    code: .unsound, reason: "answered \($0.digest), unlike all others"))
+        }
+    }
+
+    /// The task has its answer.
+    private mutating func accepted(_ attempt: AttemptID, others: [TaskLedger.Live]) {
+        counters.accepted += 1
+        jobs[attempt.task.job]?.unconsumed += 1
+        effects.append(.deliver(attempt))
+        for other in others {
+            cancel(other.attempt, of: other.peer)
+        }
+    }
+
+    /// Takes an attempt back from its holder.
+    mutating func cancel(_ attempt: AttemptID, of peer: PeerID) {
+        guard roster[peer] != nil else { return }
+        roster.cancel(attempt, of: peer)
+        send(.cancel(attempt), to: peer)
+    }
+
+    /// A sound answer: what went wrong before is forgiven.
+    private mutating func credit(
+        _ peer: PeerID, with kind: TaskKind, _ computeTime: Duration, at now: Instant
+    ) {
+        guard let name = roster[peer]?.id.name else { return }
+        roster[peer]?.strikes = 0
+        roster[peer]?.errorsInARow = 0
+        roster[peer]?.noteSpeed(of: kind, computeTime, at: now)
+        histories[name].answer(limits: limits)
+    }
+
+    mutating func unsound(
+        _ attempt: AttemptID, reason: String, from peer: PeerID, at now: Instant
+    ) {
+        counters.unsound += 1
+        if attempt.task.round == 0 { return flunk(peer, reason: reason) }
+        failed(attempt, TaskFailure(code: .unsound, reason: reason), of: peer, at: now)
         strike(peer, reason: reason)
     }
 
-    mutating func failed(_ attempt: AttemptID, _ failure: TaskFailure, at peer: PeerID) {
+    mutating func failed(
+        _ attempt: AttemptID, _ failure: TaskFailure, of peer: PeerID, at now: Instant
+    ) {
+        roster.endCancelled(attempt, of: peer, at: now)
         // A failure of an attempt that is not in this peer's hands changes nothing: its task is
         // elsewhere already.
         guard let record = roster[peer], record.leases[attempt] != nil else { return }
@@ -40,9 +106,15 @@ extension CoordinatorState {
         if failure.code == .handedBack {
             // It is not as ready as we thought; it is asked again in a while.
             roster[peer]?.readyJobs.remove(attempt.task.job)
+            roster[peer]?.preparedJobs.remove(attempt.task.job)
+            if attempt.task.round == 0 { abandonTrial(of: peer) }
             jobs[attempt.task.job]?.ledger.release(attempt)
+        } else if attempt.task.round == 0 {
+            abandonTrial(of: peer)
+            countError(of: peer, failure.reason, at: now)
         } else {
             blame(attempt, of: record, failure)
+            if failure.code == .compute { countError(of: peer, failure.reason, at: now) }
         }
     }
 
@@ -53,14 +125,20 @@ extension CoordinatorState {
         let entry = AttemptFailure(attempt: attempt, worker: record.id, failure: failure)
         note(.attemptFailed(entry))
         let evidence = jobs[job]?.ledger.blame(entry) ?? []
-        let tried = Set(evidence.map(\.worker))
-        let nobodyElse = !roster.all.values.contains { !tried.contains($0.id) }
-        let isPoison =
-            evidence.count >= limits.maximumAttempts
-            && (tried.count >= limits.minimumFailingWorkers || nobodyElse)
-        if failure.code == .unsuitable || isPoison {
+        if isPoison(evidence) || failure.code == .unsuitable {
             fail(job, .taskFailed(attempt.task, evidence: evidence))
         }
+    }
+
+    /// Whether it is the task that is at fault: it failed often enough, on enough workers. Two
+    /// workers that both find no finite number are enough: more of them will find none either.
+    private func isPoison(_ evidence: [AttemptFailure]) -> Bool {
+        let tried = Set(evidence.map(\.worker))
+        let unsound = Set(evidence.filter { $0.failure.code == .unsound }.map(\.worker))
+        if unsound.count >= limits.minimumFailingWorkers { return true }
+        let nobodyElse = !roster.all.values.contains { !tried.contains($0.id) }
+        return evidence.count >= limits.maximumAttempts
+            && (tried.count >= limits.minimumFailingWorkers || nobodyElse)
     }
 
     // MARK: Handing out
@@ -75,12 +153,26 @@ extension CoordinatorState {
         }
     }
 
-    private func candidates(for job: JobID) -> [DispatchPolicy.Candidate] {
+    private func candidates(for job: JobID, at now: Instant) -> [DispatchPolicy.Candidate] {
         roster.all.compactMap { peer, record in
-            guard record.takesTasks, record.readyJobs.contains(job) else { return nil }
+            guard record.takesTasks, record.freeSlots > 0, record.readyJobs.contains(job)
+            else { return nil }
             return DispatchPolicy.Candidate(
-                peer: peer, worker: record.id, slots: record.hello.slots, load: record.leases.count)
+                peer: peer, worker: record.id, slots: record.freeSlots,
+                load: record.leases.count, taskTime: taskTime(of: record, for: job, at: now))
         }
+    }
+
+    /// What one task of the present batch takes a worker: its own average while that is fresh,
+    /// otherwise everybody's.
+    private func taskTime(of record: WorkerRecord, for job: JobID, at now: Instant) -> Duration? {
+        guard let open = jobs[job] else { return nil }
+        if let own = record.speeds[open.kind],
+            now - own.at < max(limits.speedMemory, own.time * 2)
+        {
+            return own.time
+        }
+        return open.speed[open.kind]?.median
     }
 
     private mutating func dispatchQueue(of job: JobID, at now: Instant) {
@@ -88,28 +180,51 @@ extension CoordinatorState {
         while let record = jobs[job], record.unconsumed < limits.maximumUnconsumed,
             let task = record.ledger.queued.first(where: { !unplaceable.contains($0) })
         {
-            let candidates = candidates(for: job)
+            let candidates = candidates(for: job, at: now)
             guard candidates.contains(where: { $0.hasCredit(limits) }) else { return }
             guard let entry = record.ledger.entry(task) else {
                 preconditionFailure("\(task) waits but is not open")
             }
             let peer = DispatchPolicy.worker(
                 avoiding: Set(entry.failures.map(\.worker)),
-                holders: Set(entry.live.map(\.peer)),
+                holders: Set(entry.live.map(\.peer) + entry.votes.map(\.peer)),
                 among: candidates,
+                waiting: record.ledger.queued.count,
                 limits: limits
             )
             if let peer {
                 issue(task, to: peer, at: now)
+            } else if entry.live.isEmpty && entry.failures.isEmpty && entry.votes.isEmpty {
+                // What holds for a task that anybody may have holds for all.
+                return
             } else {
                 unplaceable.insert(task)
+                settleUnconfirmed(task)
             }
         }
     }
 
+    /// A task with one answer that nobody else is there to confirm has that answer.
+    private mutating func settleUnconfirmed(_ task: TaskID) {
+        guard let job = jobs[task.job], let votes = job.ledger.entry(task)?.votes, votes.count == 1,
+            roster.all.allSatisfy({ peer, record in
+                record.isDraining || record.id == votes[0].worker || job.refusals[peer] != nil
+            })
+        else { return }
+        settle(task)
+    }
+
+    /// Takes a task's only answer unconfirmed.
+    mutating func settle(_ task: TaskID) {
+        guard let (vote, others) = jobs[task.job]?.ledger.settle(task) else { return }
+        note(.unconfirmed(task))
+        jobs[task.job]?.unconfirmed[vote.worker, default: 0] += 1
+        accepted(vote.attempt, others: others)
+    }
+
     private mutating func issue(_ task: TaskID, to peer: PeerID, at now: Instant) {
         guard let attempt = jobs[task.job]?.ledger.issue(task, to: peer) else { return }
-        let lease = Lease(deadline: now + leaseDuration(of: task), progressedAt: now)
+        let lease = Lease(sentAt: now, deadline: now + leaseDuration(of: task))
         roster[peer]?.leases[attempt] = lease
         send(.task(attempt), to: peer)
     }
@@ -117,17 +232,16 @@ extension CoordinatorState {
     /// Near the end of a batch nobody waits behind a busy worker while another is idle.
     private mutating func recallPrefetched(of job: JobID, at now: Instant) {
         while jobs[job]?.ledger.hasQueued == false {
-            let candidates = candidates(for: job)
-            guard let peer = DispatchPolicy.prefetchToRecall(among: candidates),
+            let candidates = candidates(for: job, at: now)
+            guard let (peer, idle) = DispatchPolicy.prefetchToRecall(among: candidates),
                 let holder = roster[peer],
                 let attempt = holder.leases.keys.last, attempt.task.job == job,
-                let failures = jobs[job]?.ledger.entry(attempt.task)?.failures,
-                let idle = candidates.first(where: \.isIdle),
-                !failures.contains(where: { $0.worker == idle.worker })
+                let entry = jobs[job]?.ledger.entry(attempt.task),
+                !entry.failures.contains(where: { $0.worker == idle.worker }),
+                !entry.votes.contains(where: { $0.worker == idle.worker })
             else { return }
             note(.recalled(attempt, holder.id))
-            roster.endLease(attempt, of: peer)
-            send(.cancel(attempt), to: peer)
+            cancel(attempt, of: peer)
             jobs[job]?.ledger.release(attempt)
             // A copy elsewhere may be enough.
             if jobs[job]?.ledger.entry(attempt.task)?.isQueued == true {
@@ -142,7 +256,7 @@ extension CoordinatorState {
         guard let record = jobs[job], !record.ledger.hasQueued,
             record.unconsumed < limits.maximumUnconsumed,
             (record.copies + 1) * 100 <= record.submitted * limits.maximumExtraWorkPercent,
-            let idle = candidates(for: job).first(where: \.isIdle)
+            let idle = DispatchPolicy.fastestIdle(among: candidates(for: job, at: now))
         else { return }
         var slowest: (attempt: AttemptID, since: Instant)?
         for (peer, worker) in roster.all where peer != idle.peer {
@@ -151,12 +265,17 @@ extension CoordinatorState {
                     let speed = record.speed[attempt.task.kind],
                     speed.count >= limits.minimumSpeedSamples, let median = speed.median,
                     (now - since) * 100 > median * limits.speculationPercent,
+                    idle.taskTime.map({ $0 <= median * 2 }) ?? true,
                     slowest.map({ since < $0.since }) ?? true
                 else { continue }
                 slowest = (attempt, since)
             }
         }
-        guard let slowest, requestCopy(of: slowest.attempt.task) else { return }
+        guard let slowest,
+            jobs[job]?.ledger.entry(slowest.attempt.task)?.votes
+                .contains(where: { $0.peer == idle.peer }) != true,
+            requestCopy(of: slowest.attempt.task)
+        else { return }
         jobs[job]?.copies += 1
         issue(slowest.attempt.task, to: idle.peer, at: now)
     }

@@ -18,7 +18,29 @@ extension CoordinatorState {
             record.leases[attempt] = lease
         }
         roster[peer] = record
+        let named = Set(heartbeat.inHand)
+        for attempt in record.cancelled.keys where !named.contains(attempt) {
+            // Over, or not yet arrived when the heartbeat left: nothing is learned of its time.
+            roster[peer]?.cancelled[attempt] = nil
+        }
+        resendUnnamed(named, to: peer, at: now)
         remindOfJobs(peer, at: now)
+    }
+
+    /// A heartbeat that does not name an attempt although enough time has passed: its task
+    /// message was lost; or, when an earlier one named it, its answer was, because messages keep
+    /// their order. The worker has the answer still, or computes it again.
+    private mutating func resendUnnamed(
+        _ named: Set<AttemptID>, to peer: PeerID, at now: Instant
+    ) {
+        guard let record = roster[peer] else { return }
+        for (attempt, lease) in record.leases where !named.contains(attempt) {
+            guard lease.wasSeen || now - lease.sentAt >= limits.acknowledgeWithin else { continue }
+            roster[peer]?.leases[attempt]?.sentAt = now
+            roster[peer]?.leases[attempt]?.resends += 1
+            note(.resent(attempt, record.id))
+            send(.task(attempt), to: peer)
+        }
     }
 
     /// Announces again what a worker has not answered: a message may have been lost with a
@@ -27,6 +49,10 @@ extension CoordinatorState {
         guard let record = roster[peer], !record.isDraining else { return }
         for (job, open) in jobs
         where !record.readyJobs.contains(job) && open.refusals[peer] == nil {
+            guard !record.preparedJobs.contains(job) else {
+                startTrial(of: peer, for: job, at: now)
+                continue
+            }
             guard let last = record.announcedAt[job], now - last < limits.minimumLease else {
                 announce(job, to: peer, at: now)
                 continue
@@ -39,11 +65,21 @@ extension CoordinatorState {
         lastTick = now
         for peer in roster.peers { judgeSilence(of: peer, at: now) }
         for peer in roster.peers { expireLeases(of: peer, at: now) }
+        endQuarantines(at: now)
         for job in jobs.keys {
-            guard let since = jobs[job]?.waitingSince, now - since >= limits.noWorkerTimeout
-            else { continue }
-            fail(job, .noWorkers(waited: now - since, rejections: rejections))
+            endDispute(in: job, at: now)
+            giveUp(job, at: now)
         }
+    }
+
+    /// Nobody was ready for the job's tasks for too long, and nobody is here who could become it.
+    private mutating func giveUp(_ job: JobID, at now: Instant) {
+        guard let record = jobs[job], let since = record.waitingSince,
+            now - since >= limits.noWorkerTimeout,
+            roster.all.allSatisfy({ $0.value.isDraining || record.refusals[$0.key] != nil })
+        else { return }
+        let reasons = rejections + record.refusals.values
+        fail(job, .noWorkers(waited: now - since, rejections: reasons))
     }
 
     /// A coordinator that was itself stopped must not take everybody for dead.
@@ -53,6 +89,7 @@ extension CoordinatorState {
         roster.forgive(gap)
         for job in jobs.keys {
             if let since = jobs[job]?.waitingSince { jobs[job]?.waitingSince = since + gap }
+            if let since = jobs[job]?.disputedSince { jobs[job]?.disputedSince = since + gap }
         }
         note(.forgave(gap))
     }
@@ -70,17 +107,25 @@ extension CoordinatorState {
     }
 
     /// A lease that ran out was never seen to arrive (the message is lost, nobody's fault), or is
-    /// stuck, or its worker is silent and about to be given up.
+    /// stuck, or was asked for again and again without an answer.
     private mutating func expireLeases(of peer: PeerID, at now: Instant) {
         guard let record = roster[peer], !record.isSuspect else { return }
         for (attempt, lease) in record.leases where now >= lease.deadline {
             note(.leaseExpired(attempt, record.id))
-            roster.endLease(attempt, of: peer)
-            send(.cancel(attempt), to: peer)
-            if lease.wasSeen && now - lease.progressedAt >= stuckTime(of: attempt.task) {
+            // One that never arrived keeps nobody busy.
+            if !lease.wasSeen { roster.endLease(attempt, of: peer) }
+            cancel(attempt, of: peer)
+            if attempt.task.round == 0 {
+                abandonTrial(of: peer)
+            } else if lease.wasSeen && now - lease.progressedAt >= stuckTime(of: attempt.task) {
                 blame(
                     attempt, of: record,
                     TaskFailure(code: .stuck, reason: "the computation made no progress"))
+                countError(of: peer, "its computation made no progress", at: now)
+            } else if lease.resends >= limits.minimumResends {
+                blame(
+                    attempt, of: record,
+                    TaskFailure(code: .workerLost, reason: "its answer never arrived"))
             } else {
                 jobs[attempt.task.job]?.ledger.release(attempt)
             }
@@ -94,12 +139,43 @@ extension CoordinatorState {
         return max(limits.minimumStuck, median * limits.stuckFactor)
     }
 
-    /// Keeps track of since when jobs wait for anybody to come.
+    /// An answer that nobody could confirm for too long, because no other worker is ready: it is
+    /// taken for the answer when it is the only one; when there are several, the job fails.
+    private mutating func endDispute(in job: JobID, at now: Instant) {
+        guard let ledger = jobs[job]?.ledger,
+            let task = ledger.queued.first(where: { isUndecidable(ledger.entry($0), in: job) }),
+            let votes = ledger.entry(task)?.votes
+        else {
+            jobs[job]?.disputedSince = nil
+            return
+        }
+        let since = jobs[job]?.disputedSince ?? now
+        jobs[job]?.disputedSince = since
+        guard now - since >= limits.noWorkerTimeout else { return }
+        if votes.count == 1 {
+            settle(task)
+        } else {
+            fail(job, .taskFailed(task, evidence: Self.evidence(of: votes)))
+        }
+    }
+
+    private func isUndecidable(_ entry: TaskLedger.Entry?, in job: JobID) -> Bool {
+        guard let entry, !entry.votes.isEmpty, entry.live.isEmpty else { return false }
+        return roster.all.values.allSatisfy { record in
+            record.isDraining || !record.readyJobs.contains(job)
+                || entry.votes.contains { $0.worker == record.id }
+        }
+    }
+
+    /// Keeps track of since when nobody has been ready for a job's tasks. Workers that come and
+    /// are turned away again are nobody.
     mutating func noteWaiting(at now: Instant) {
-        let isEmpty = roster.liveCount == 0
         for job in jobs.keys {
             guard let record = jobs[job] else { continue }
-            if !isEmpty || record.ledger.openCount == 0 {
+            let isAttended = roster.all.values.contains {
+                !$0.isDraining && $0.readyJobs.contains(job)
+            }
+            if isAttended || record.ledger.openCount == 0 {
                 jobs[job]?.waitingSince = nil
             } else if record.waitingSince == nil {
                 jobs[job]?.waitingSince = now

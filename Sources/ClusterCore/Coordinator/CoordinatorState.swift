@@ -3,19 +3,64 @@ internal import OrderedCollections
 /// One open job.
 struct JobRecord: Sendable {
     let conditioning: ContentDigest
+    /// Questions with known answers: see ``CoordinatorEvent/open(_:conditioning:trial:)``.
+    let trial: [TaskKind]
     var ledger = TaskLedger()
     var speed: [TaskKind: SpeedRecord] = [:]
     /// Answers delivered that the loop has not taken yet.
     var unconsumed = 0
     var submitted = 0
+    /// What the latest batch asks for.
+    var kind = TaskKind.denoise
     /// Copies made for speed.
     var copies = 0
-    /// Since when tasks have been open without a worker.
+    /// Since when tasks have been open and nobody was ready for them.
     var waitingSince: Instant?
+    /// Since when a task has had answers and nobody was ready to confirm one of them.
+    var disputedSince: Instant?
     /// Workers that could not take the conditioning in, with their reasons.
     var refusals: OrderedDictionary<PeerID, String> = [:]
+    /// Answers taken on one worker's word alone.
+    var unconfirmed: [WorkerID: Int] = [:]
 
-    init(conditioning: ContentDigest) { self.conditioning = conditioning }
+    init(conditioning: ContentDigest, trial: [TaskKind]) {
+        self.conditioning = conditioning
+        self.trial = trial
+    }
+}
+
+/// Which tasks are computed by two workers whose answers have to agree.
+package struct Confirmation: Hashable, Codable, Sendable {
+    /// The part of all tasks, 0 ... 100 percent.
+    package let percent: Double
+    /// Decides which; unknown to workers.
+    package let salt: UInt64
+
+    package init(percent: Double, salt: UInt64) {
+        precondition((0...100).contains(percent), "a part between nothing and all")
+        self.percent = percent
+        self.salt = salt
+    }
+
+    package static let none = Confirmation(percent: 0, salt: 0)
+
+    /// Equal for equal tasks, and uniform over tasks: one round of SplitMix64's finaliser (Steele,
+    /// Lea & Flood 2014) for each number of the task's name.
+    func covers(_ task: TaskID) -> Bool {
+        guard percent > 0 else { return false }
+        var mixed = salt
+        for number in [task.job.value, UInt64(task.round), UInt64(task.index)] {
+            mixed = Self.mix(mixed ^ number)
+        }
+        return Double(mixed >> 11) / Double(1 << 53) * 100 < percent
+    }
+
+    private static func mix(_ value: UInt64) -> UInt64 {
+        var z = value &+ 0x9e37_79b9_7f4a_7c15
+        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+        return z ^ (z >> 31)
+    }
 }
 
 /// All decisions of a coordinator as a value: events and the time go in, effects come out.
@@ -24,24 +69,36 @@ struct JobRecord: Sendable {
 /// `handle` for every event, one at a time, and carries the effects out in order.
 package struct CoordinatorState: Sendable {
     package let expected: ModelIdentity
-    package let epoch: Epoch
+    package let life: CoordinatorLife
     package let limits: Limits
+    package let confirmation: Confirmation
     /// The program's version, told to workers.
     package let version: String
 
     var roster = WorkerRoster()
+    var histories = WorkerHistories()
+    package internal(set) var counters = ClusterCounters()
     var jobs: OrderedDictionary<JobID, JobRecord> = [:]
     /// The latest refusals, as evidence for a job that finds no worker.
     var rejections: [String] = []
+    /// The latest peers that were turned away.
+    var barred: [PeerID] = []
     var lastTick: Instant?
     var isShuttingDown = false
     var effects: [CoordinatorEffect] = []
 
-    package init(expected: ModelIdentity, epoch: Epoch, version: String, limits: Limits) {
+    package init(
+        expected: ModelIdentity,
+        life: CoordinatorLife,
+        version: String,
+        limits: Limits,
+        confirmation: Confirmation = .none
+    ) {
         self.expected = expected
-        self.epoch = epoch
+        self.life = life
         self.version = version
         self.limits = limits
+        self.confirmation = confirmation
     }
 
     /// Workers in the roster that are not leaving.
@@ -61,12 +118,17 @@ package struct CoordinatorState: Sendable {
         effects.removeAll()
         switch event {
         case .received(let message, let peer): received(message, from: peer, at: now)
+        case .answered(let attempt, let time, let digest, let peer):
+            hear(peer, at: now)
+            take(attempt, computeTime: time, digest: digest, from: peer, at: now)
         case .unsound(let attempt, let reason, let peer):
-            unsound(attempt, reason: reason, from: peer)
+            hear(peer, at: now)
+            unsound(attempt, reason: reason, from: peer, at: now)
         case .malformed(let reason, let peer): malformed(reason, from: peer)
         case .incompatible(let version, let peer): incompatible(version, from: peer)
         case .disconnected(let peer): lose(peer, .disconnected)
-        case .open(let job, let conditioning): open(job, conditioning: conditioning, at: now)
+        case .open(let job, let conditioning, let trial):
+            open(job, JobRecord(conditioning: conditioning, trial: trial), at: now)
         case .submit(let job, let tasks): submit(tasks, to: job)
         case .consumed(let job):
             if let unconsumed = jobs[job]?.unconsumed, unconsumed > 0 {
@@ -74,7 +136,7 @@ package struct CoordinatorState: Sendable {
             }
         case .close(let job): close(job)
         case .tick: tick(at: now)
-        case .shutdown: shutdown()
+        case .shutdown(let isReturning): shutdown(isReturning: isReturning)
         }
         if !isShuttingDown {
             noteWaiting(at: now)
@@ -91,8 +153,9 @@ package struct CoordinatorState: Sendable {
         hear(peer, at: now)
         switch message {
         case .hello(let hello): greet(hello, from: peer, at: now)
-        case .result(let attempt, let time): take(attempt, computeTime: time, from: peer)
-        case .failure(let attempt, let failure): failed(attempt, failure, at: peer)
+        case .result(let attempt, let time):
+            take(attempt, computeTime: time, digest: ContentDigest(0), from: peer, at: now)
+        case .failure(let attempt, let failure): failed(attempt, failure, of: peer, at: now)
         case .goodbye(.leaving): leave(peer)
         default:
             guard roster[peer] != nil else {
@@ -101,7 +164,7 @@ package struct CoordinatorState: Sendable {
             }
             switch message {
             case .assetRequest(let digest): send(.asset(digest), to: peer)
-            case .jobReady(let job, let problem): ready(peer, for: job, problem: problem)
+            case .jobReady(let job, let problem): ready(peer, for: job, problem: problem, at: now)
             case .heartbeat(let heartbeat): renew(heartbeat, of: peer, at: now)
             case .goodbye: drain(peer)
             case .hello, .result, .failure: break
@@ -111,18 +174,22 @@ package struct CoordinatorState: Sendable {
 
     // MARK: Jobs
 
-    private mutating func open(_ job: JobID, conditioning: ContentDigest, at now: Instant) {
+    private mutating func open(_ job: JobID, _ record: JobRecord, at now: Instant) {
         precondition(jobs[job] == nil, "job \(job) is already open")
         guard !isShuttingDown else { return fail(job, .shutdown) }
-        jobs[job] = JobRecord(conditioning: conditioning)
+        jobs[job] = record
         for peer in roster.peers { announce(job, to: peer, at: now) }
     }
 
     private mutating func submit(_ tasks: [TaskID], to job: JobID) {
         guard jobs[job] != nil else { return fail(job, .shutdown) }
-        precondition(tasks.allSatisfy { $0.job == job }, "a batch belongs to one job")
-        jobs[job]?.ledger.submit(tasks)
+        precondition(
+            tasks.allSatisfy { $0.job == job && $0.round > 0 },
+            "a batch belongs to one job, and round 0 to the trial")
+        jobs[job]?.ledger.submit(
+            tasks, confirming: Set(tasks.filter { confirmation.covers($0) }))
         jobs[job]?.submitted += tasks.count
+        if let kind = tasks.first?.kind { jobs[job]?.kind = kind }
     }
 
     /// Forgets a job: what is in hand is cancelled, workers may drop its conditioning.
@@ -130,11 +197,12 @@ package struct CoordinatorState: Sendable {
         guard jobs.removeValue(forKey: job) != nil else { return }
         for (peer, record) in roster.all {
             for attempt in record.leases.keys where attempt.task.job == job {
-                roster.endLease(attempt, of: peer)
-                send(.cancel(attempt), to: peer)
+                cancel(attempt, of: peer)
             }
             roster[peer]?.readyJobs.remove(job)
+            roster[peer]?.preparedJobs.remove(job)
             roster[peer]?.announcedAt[job] = nil
+            if record.trial?.job == job { roster[peer]?.trial = nil }
             send(.closeJob(job), to: peer)
         }
     }
@@ -144,14 +212,14 @@ package struct CoordinatorState: Sendable {
         effects.append(.fail(job, failure))
     }
 
-    private mutating func shutdown() {
+    private mutating func shutdown(isReturning: Bool) {
         guard !isShuttingDown else { return }
         isShuttingDown = true
         for (job, record) in jobs {
             if record.ledger.openCount > 0 { fail(job, .shutdown) } else { close(job) }
         }
         for peer in roster.peers {
-            send(.goodbye(.leaving), to: peer)
+            send(.goodbye(isReturning ? .returning : .leaving), to: peer)
             roster[peer] = nil
         }
     }
@@ -162,7 +230,29 @@ package struct CoordinatorState: Sendable {
         effects.append(.send(message, to: peer))
     }
 
-    mutating func note(_ note: CoordinatorNote) { effects.append(.note(note)) }
+    mutating func note(_ note: CoordinatorNote) {
+        switch note {
+        case .staleResult: counters.stale += 1
+        case .attemptFailed: counters.failed += 1
+        case .leaseExpired: counters.expired += 1
+        case .copied: counters.copied += 1
+        case .recalled: counters.recalled += 1
+        case .malformed: counters.malformed += 1
+        case .resent: counters.resent += 1
+        case .unconfirmed: counters.unconfirmed += 1
+        case .duplicateName, .forgave, .proven: break
+        }
+        effects.append(.note(note))
+    }
 
-    mutating func announce(_ event: WorkerEvent) { effects.append(.worker(event)) }
+    mutating func announce(_ event: WorkerEvent) {
+        switch event {
+        case .joined: counters.joined += 1
+        case .rejected: counters.rejected += 1
+        case .lost: counters.lost += 1
+        case .quarantined: counters.quarantined += 1
+        case .suspected, .recovered, .released, .draining, .left: break
+        }
+        effects.append(.worker(event))
+    }
 }

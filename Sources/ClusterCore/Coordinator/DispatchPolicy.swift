@@ -7,39 +7,88 @@ enum DispatchPolicy {
         let slots: Int
         /// Attempts in hand.
         let load: Int
+        /// What one task takes it; nil while nothing is known of anybody.
+        let taskTime: Duration?
 
         func hasCredit(_ limits: Limits) -> Bool { load < slots * limits.creditsPerSlot }
         var isIdle: Bool { load == 0 }
+
+        /// How long until it would be done with one more task.
+        fileprivate var finish: Duration? { taskTime.map { $0 * (load / slots + 1) } }
+
+        /// Tasks it could finish in `time` beyond those in hand.
+        fileprivate func capacity(within time: Duration) -> Int {
+            guard let taskTime, taskTime > .zero else { return 0 }
+            return max(0, Int(time / taskTime) * slots - load)
+        }
     }
 
-    /// The least loaded worker with credit, the longest joined among equals; never one that
-    /// already holds the task, and one that failed it only when no other is left.
+    /// The least loaded worker with credit, the fastest and then the longest joined among equals;
+    /// never one that already holds the task, and one that failed it only when no other is left.
+    /// Nil when waiting is better: a worker so slow that the others will have done all `waiting`
+    /// tasks before it has done one would only keep the whole step waiting.
     static func worker(
         avoiding failed: Set<WorkerID>,
         holders: Set<PeerID>,
         among candidates: [Candidate],
+        waiting: Int,
         limits: Limits
     ) -> PeerID? {
         let possible = candidates.filter { !holders.contains($0.peer) }
         let fresh = possible.filter { !failed.contains($0.worker) }
-        return leastLoaded(fresh.isEmpty ? possible : fresh, limits: limits)
-    }
-
-    private static func leastLoaded(_ candidates: [Candidate], limits: Limits) -> PeerID? {
-        var best: Candidate?
-        for candidate in candidates where candidate.hasCredit(limits) {
-            // Load per slot, compared without dividing.
-            if let found = best, candidate.load * found.slots >= found.load * candidate.slots {
-                continue
-            }
-            best = candidate
+        // However fast, one that may not have the task is not waited for.
+        let eligible = fresh.isEmpty ? possible : fresh
+        let willing = eligible.filter {
+            $0.hasCredit(limits) && isWorthIt($0, waiting: waiting, among: eligible)
         }
-        return best?.peer
+        return willing.min { isLessLoaded($0, $1) }?.peer
     }
 
-    /// At the end of a batch: a worker that holds more than it runs, while another is idle.
-    static func prefetchToRecall(among candidates: [Candidate]) -> PeerID? {
-        guard candidates.contains(where: \.isIdle) else { return nil }
-        return candidates.filter { $0.load > $0.slots }.max { $0.load < $1.load }?.peer
+    private static func isLessLoaded(_ first: Candidate, _ second: Candidate) -> Bool {
+        // Load per slot, compared without dividing.
+        let (left, right) = (first.load * second.slots, second.load * first.slots)
+        if left != right { return left < right }
+        guard let a = first.taskTime, let b = second.taskTime else { return false }
+        // Small differences are noise, and the longest joined is as good.
+        return a * 5 < b * 4
+    }
+
+    /// Whether the worker would finish a task before the others have finished all that wait. The
+    /// others are taken to be a quarter slower than they are, so that equals never wait for each
+    /// other.
+    private static func isWorthIt(
+        _ candidate: Candidate, waiting: Int, among candidates: [Candidate]
+    ) -> Bool {
+        guard let finish = candidate.finish else { return true }
+        var others = 0
+        for other in candidates where other.peer != candidate.peer {
+            others += other.capacity(within: finish * 3 / 4)
+            if others >= waiting { return false }
+        }
+        return true
+    }
+
+    /// At the end of a batch: a worker that holds more than it runs, and an idle one that would
+    /// be done sooner with what waits there.
+    static func prefetchToRecall(
+        among candidates: [Candidate]
+    ) -> (holder: PeerID, idle: Candidate)? {
+        guard let idle = fastestIdle(among: candidates),
+            let holder = candidates.filter({ $0.load > $0.slots }).max(by: { $0.load < $1.load })
+        else { return nil }
+        if let time = idle.taskTime, let theirs = holder.taskTime,
+            time >= theirs * (holder.load / holder.slots)
+        {
+            return nil
+        }
+        return (holder.peer, idle)
+    }
+
+    /// The idle worker that is likely to answer first.
+    static func fastestIdle(among candidates: [Candidate]) -> Candidate? {
+        candidates.filter(\.isIdle).min {
+            guard let a = $0.taskTime, let b = $1.taskTime else { return false }
+            return a < b
+        }
     }
 }

@@ -1,7 +1,7 @@
 internal import DequeModule
 
 /// Evidence of one attempt that went wrong.
-package struct AttemptFailure: Hashable, Sendable, CustomStringConvertible {
+package struct AttemptFailure: Hashable, Codable, Sendable, CustomStringConvertible {
     package let attempt: AttemptID
     package let worker: WorkerID
     package let failure: TaskFailure
@@ -20,8 +20,21 @@ package struct TaskLedger: Sendable {
         let peer: PeerID
     }
 
+    /// One worker's answer to a task that needs two that agree.
+    struct Vote: Hashable, Sendable {
+        let attempt: AttemptID
+        let worker: WorkerID
+        let peer: PeerID
+        /// Of the answer's values: equal answers have equal digests.
+        let digest: ContentDigest
+    }
+
     struct Entry: Sendable {
-        var triesMade: UInt32 = 0
+        /// Whether one answer is enough.
+        var needsConfirmation = false
+        var votes: [Vote] = []
+        /// Who was given each try, by its number from 1.
+        var issued: [PeerID] = []
         var live: [Live] = []
         var failures: [AttemptFailure] = []
         var isQueued = true
@@ -29,8 +42,13 @@ package struct TaskLedger: Sendable {
 
     /// What becomes of an answer.
     enum Verdict: Equatable {
-        /// The task is done; these other attempts of it are still in someone's hands.
-        case accepted(others: [Live])
+        /// The task is done; these other attempts of it are still in someone's hands, and these
+        /// votes were for another answer.
+        case accepted(others: [Live], outvoted: [Vote])
+        /// A vote for now: the task waits for another worker's answer.
+        case held
+        /// So many different answers that nobody can tell which is right.
+        case disputed([Vote])
         /// Already answered, withdrawn, or of an earlier batch.
         case stale
         /// No such attempt was ever handed out.
@@ -45,6 +63,9 @@ package struct TaskLedger: Sendable {
     /// Tasks without an accepted answer.
     package var openCount: Int { entries.count }
 
+    /// What is known of each open task, in no order.
+    var openEntries: some Collection<Entry> { entries.values }
+
     /// Whether some open task waits for a worker.
     var hasQueued: Bool { !queue.isEmpty }
 
@@ -53,11 +74,12 @@ package struct TaskLedger: Sendable {
 
     func entry(_ task: TaskID) -> Entry? { entries[task] }
 
-    /// Traps on a task that is already open: rounds make tasks distinct.
-    mutating func submit(_ tasks: [TaskID]) {
+    /// Traps on a task that is already open: rounds make tasks distinct. Of those in
+    /// `confirming`, two workers' answers have to agree.
+    mutating func submit(_ tasks: [TaskID], confirming: Set<TaskID> = []) {
         for task in tasks {
             precondition(entries[task] == nil, "\(task) is already open")
-            entries[task] = Entry()
+            entries[task] = Entry(needsConfirmation: confirming.contains(task))
             queue.append(task)
         }
     }
@@ -69,22 +91,65 @@ package struct TaskLedger: Sendable {
         }
         dequeue(task)
         entry.isQueued = false
-        entry.triesMade += 1
-        let attempt = AttemptID(task: task, number: entry.triesMade)
+        entry.issued.append(peer)
+        let attempt = AttemptID(task: task, number: UInt32(entry.issued.count))
         entry.live.append(Live(attempt: attempt, peer: peer))
         entries[task] = entry
         return attempt
     }
 
-    /// Judges an answer; the first one wins.
-    mutating func accept(_ attempt: AttemptID) -> Verdict {
+    /// Judges an answer; the first one wins, where two are needed the first two that agree.
+    /// An answer counts only from the peer that was given the attempt, however late. `worker` is
+    /// nil when that one is not connected any more: its word is as good as another's, but it
+    /// cannot confirm one.
+    mutating func accept(
+        _ attempt: AttemptID,
+        digest: ContentDigest,
+        from peer: PeerID,
+        _ worker: WorkerID?,
+        maximumVotes: Int = .max
+    ) -> Verdict {
         guard let entry = entries[attempt.task] else { return .stale }
-        guard (1...max(1, entry.triesMade)).contains(attempt.number), entry.triesMade > 0 else {
+        guard attempt.number >= 1, attempt.number <= entry.issued.count else {
             return .neverIssued
         }
+        guard entry.issued[Int(attempt.number) - 1] == peer else { return .stale }
+        guard entry.needsConfirmation else { return finish(attempt, outvoted: []) }
+        guard let worker else { return .stale }
+        let voter = (worker: worker, peer: peer)
+        guard !entry.votes.contains(where: { $0.worker == voter.worker }) else {
+            // It has voted; the attempt is over all the same, and another worker has to have one.
+            if entry.live.contains(where: { $0.attempt == attempt && $0.peer == voter.peer }) {
+                release(attempt)
+            }
+            return .stale
+        }
+        let vote = Vote(
+            attempt: attempt, worker: voter.worker, peer: voter.peer, digest: digest)
+        if entry.votes.contains(where: { $0.digest == digest }) {
+            return finish(attempt, outvoted: entry.votes.filter { $0.digest != digest })
+        }
+        entries[attempt.task]?.votes.append(vote)
+        if entry.votes.count + 1 >= maximumVotes { return .disputed(entry.votes + [vote]) }
+        release(attempt)
+        return .held
+    }
+
+    /// Takes a task's only vote for its answer, when nobody is there who could confirm it.
+    /// Returns the vote and the attempts still in someone's hands.
+    mutating func settle(_ task: TaskID) -> (vote: Vote, others: [Live])? {
+        guard let entry = entries[task], entry.votes.count == 1, let vote = entry.votes.first,
+            case .accepted(let others, _) = finish(vote.attempt, outvoted: [])
+        else { return nil }
+        return (vote, others)
+    }
+
+    private mutating func finish(_ attempt: AttemptID, outvoted: [Vote]) -> Verdict {
+        guard let entry = entries[attempt.task] else { return .stale }
         if entry.isQueued { dequeue(attempt.task) }
         entries[attempt.task] = nil
-        return .accepted(others: entry.live.filter { $0.attempt != attempt })
+        return .accepted(
+            others: entry.live.filter { $0.attempt != attempt }, outvoted: outvoted)
     }
 
     /// The attempt is over without an answer and without blame; a task with no attempt left goes
@@ -120,7 +185,9 @@ package struct TaskLedger: Sendable {
 
     /// Takes back copies that were asked for and not handed out.
     mutating func dropUnissuedCopy(of task: TaskID) {
-        guard var entry = entries[task], entry.isQueued, !entry.live.isEmpty else { return }
+        guard var entry = entries[task], entry.isQueued, !entry.live.isEmpty,
+            entry.votes.isEmpty
+        else { return }
         entry.isQueued = false
         entries[task] = entry
         dequeue(task)

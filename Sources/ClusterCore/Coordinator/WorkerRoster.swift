@@ -7,8 +7,27 @@ struct Lease: Hashable, Sendable {
     var deadline: Instant
     /// When the holder's progress counter last moved, or could not be seen to stand still.
     var progressedAt: Instant
+    /// When the task message was first sent.
+    let sentSince: Instant
+    /// When the task message was last sent.
+    var sentAt: Instant
+    /// How often it was sent again.
+    var resends = 0
     /// Whether a heartbeat ever named the attempt: the task message arrived.
     var wasSeen = false
+
+    init(sentAt: Instant, deadline: Instant) {
+        sentSince = sentAt
+        self.sentAt = sentAt
+        self.deadline = deadline
+        self.progressedAt = sentAt
+    }
+}
+
+/// Questions with known answers that a worker has to answer before it computes for a job.
+struct Trial: Hashable, Sendable {
+    let job: JobID
+    var open: Set<AttemptID>
 }
 
 /// What the coordinator knows of one connected worker.
@@ -19,12 +38,29 @@ struct WorkerRecord: Sendable {
     var isDraining = false
     /// Malformed messages and unsound answers since the last accepted answer.
     var strikes = 0
+    /// Failed attempts since the last accepted answer.
+    var errorsInARow = 0
+    /// Until when it is left alone; nil when it may work.
+    var quarantinedUntil: Instant?
+    /// Whether it gave the known answers since it joined or was last in trouble.
+    var isProven = false
+    var trial: Trial?
+    /// Trials begun, which number their attempts.
+    var trials: UInt32 = 0
     var progress: UInt64?
+    /// Jobs whose conditioning it has.
+    var preparedJobs: Set<JobID> = []
+    /// Jobs whose tasks it may be given.
     var readyJobs: Set<JobID> = []
+    /// A moving average of its compute times, and when the latest came.
+    var speeds: [TaskKind: (time: Duration, at: Instant)] = [:]
     /// When each job was last announced to it.
     var announcedAt: [JobID: Instant] = [:]
     /// Attempts in hand, in the order they were handed out: the first `slots` are running.
     var leases: OrderedDictionary<AttemptID, Lease> = [:]
+    /// Attempts that were cancelled while they ran, since when they ran: arithmetic cannot be
+    /// interrupted, so the worker is busy with them still.
+    var cancelled: [AttemptID: Instant] = [:]
 
     init(hello: Hello, lastHeard: Instant) {
         self.hello = hello
@@ -32,10 +68,19 @@ struct WorkerRecord: Sendable {
     }
 
     var id: WorkerID { hello.worker }
-    var takesTasks: Bool { !isSuspect && !isDraining }
+    var takesTasks: Bool { !isSuspect && !isDraining && quarantinedUntil == nil }
+
+    /// Slots that are not kept busy by what nobody wants any more.
+    var freeSlots: Int { max(0, hello.slots - cancelled.count) }
+
+    /// Takes a compute time into the average, half and half: a change of speed shows at once.
+    mutating func noteSpeed(of kind: TaskKind, _ time: Duration, at now: Instant) {
+        let average = speeds[kind].map { ($0.time + time) / 2 } ?? time
+        speeds[kind] = (average, now)
+    }
 
     /// Attempts that are computed now, as far as one can know from here.
-    var running: [AttemptID] { Array(leases.keys.prefix(hello.slots)) }
+    var running: [AttemptID] { Array(leases.keys.prefix(freeSlots)) }
 }
 
 /// The connected workers, in the order they joined.
@@ -55,6 +100,18 @@ struct WorkerRoster: Sendable {
 
     /// In the order of joining.
     var all: OrderedDictionary<PeerID, WorkerRecord> { records }
+
+    /// Ends a lease whose holder may be computing it: it stays busy until it says otherwise.
+    mutating func cancel(_ attempt: AttemptID, of peer: PeerID) {
+        guard let lease = records[peer]?.leases.removeValue(forKey: attempt) else { return }
+        if let since = lease.runningSince { records[peer]?.cancelled[attempt] = since }
+    }
+
+    /// A cancelled attempt is over; how long it took says how fast the worker is.
+    mutating func endCancelled(_ attempt: AttemptID, of peer: PeerID, at now: Instant) {
+        guard let since = records[peer]?.cancelled.removeValue(forKey: attempt) else { return }
+        records[peer]?.noteSpeed(of: attempt.task.kind, now - since, at: now)
+    }
 
     mutating func endLease(_ attempt: AttemptID, of peer: PeerID) {
         records[peer]?.leases.removeValue(forKey: attempt)
@@ -79,6 +136,7 @@ struct WorkerRoster: Sendable {
                 guard var lease = record.leases[attempt] else { continue }
                 lease.deadline = lease.deadline + gap
                 lease.progressedAt = lease.progressedAt + gap
+                lease.sentAt = lease.sentAt + gap
                 record.leases[attempt] = lease
             }
             records[peer] = record

@@ -4,7 +4,7 @@ internal import DequeModule
 package enum WorkerStateEvent: Sendable {
     /// The transport runs.
     case started
-    case received(CoordinatorMessage, epoch: Epoch)
+    case received(CoordinatorMessage, life: CoordinatorLife)
     /// The coordinator's messages are of another major version.
     case incompatible(WireVersion)
     /// The model took a conditioning in, or could not.
@@ -24,6 +24,10 @@ package enum WorkerEffect: Hashable, Sendable {
     /// Give the model the conditioning that came with this very event.
     case prepare(ContentDigest)
     case compute(AttemptID)
+    /// Keep the answer that came with this very event, should its message get lost.
+    case keep(AttemptID)
+    /// The kept answer is no longer needed.
+    case drop(AttemptID)
     /// The question, or the answer being computed, is no longer wanted.
     case discard(AttemptID)
     /// The conditioning may be dropped.
@@ -40,6 +44,8 @@ package enum WorkerExit: Hashable, Sendable {
     case rejected(Rejection)
     /// Nothing was heard from the coordinator for this long.
     case coordinatorSilent(Duration)
+    /// The computation has made no progress for this long: the process is of no use any more.
+    case hung(Duration)
 }
 
 /// All decisions of a worker as a value; its owner computes and sends.
@@ -54,11 +60,16 @@ package struct WorkerState: Sendable {
     private let hello: Hello
     private let limits: Limits
     private var phase = Phase.joining
-    private var epoch = Epoch(0)
+    private var life = CoordinatorLife.unknown
     private var drainingSince: Instant?
     private var waiting: Deque<AttemptID> = []
     private var running: [AttemptID] = []
     private var unwanted: Set<AttemptID> = []
+    /// Answers kept in case their message got lost, oldest first.
+    private var kept: Deque<(attempt: AttemptID, computeTime: Duration)> = []
+    private var speed = SpeedRecord()
+    private var progress: UInt64?
+    private var progressedAt: Instant?
     private var jobs: [JobID: ContentDigest] = [:]
     /// Conditionings in the model, least recently asked for first.
     private var prepared: [ContentDigest] = []
@@ -78,8 +89,8 @@ package struct WorkerState: Sendable {
         self.heartbeatInterval = limits.heartbeatInterval
     }
 
-    /// The session's coordinator; 0 before the first welcome.
-    package var currentEpoch: Epoch { epoch }
+    /// The session's coordinator; unknown before the first welcome.
+    package var currentLife: CoordinatorLife { life }
 
     /// What an open job's tasks need; nil for an unknown job.
     package func conditioning(of job: JobID) -> ContentDigest? { jobs[job] }
@@ -90,7 +101,7 @@ package struct WorkerState: Sendable {
         guard phase != .left else { return [] }
         switch event {
         case .started: greet(at: now)
-        case .received(let message, let epoch): received(message, epoch: epoch, at: now)
+        case .received(let message, let life): received(message, life: life, at: now)
         case .incompatible(let theirs):
             exit(.rejected(Self.incompatible(with: theirs)))
         case .prepared(let digest, let problem): finishPreparing(digest, problem: problem)
@@ -115,16 +126,18 @@ package struct WorkerState: Sendable {
 
     private mutating func received(
         _ message: CoordinatorMessage,
-        epoch theirs: Epoch,
+        life theirs: CoordinatorLife,
         at now: Instant
     ) {
-        // What an earlier life of the coordinator said is void.
-        guard theirs >= epoch else { return }
+        guard isHeeded(message, of: theirs) else {
+            if case .task(let attempt) = message { effects.append(.discard(attempt)) }
+            return
+        }
         lastHeard = now
         switch message {
         case .welcome(let welcome):
             if phase == .joining { phase = .joined }
-            epoch = theirs
+            life = theirs
             heartbeatInterval = welcome.heartbeatInterval
         case .reject(let rejection):
             if drainingSince != nil {
@@ -144,7 +157,23 @@ package struct WorkerState: Sendable {
         case .task(let attempt): accept(attempt)
         case .cancel(let attempt): cancel(attempt)
         case .heartbeatAck: break
+        case .goodbye(.returning) where drainingSince == nil: rejoin(at: now)
         case .goodbye: exit(drainingSince == nil ? .coordinatorLeft : .drained)
+        case .drain:
+            // Said twice it means the same; only the owner's second word does not wait.
+            if drainingSince == nil { drain(at: now) }
+        }
+    }
+
+    /// What an earlier life of the coordinator says is void. In a session, another coordinator
+    /// that came to the address can only say that it does not know this worker.
+    private func isHeeded(_ message: CoordinatorMessage, of theirs: CoordinatorLife) -> Bool {
+        if theirs.isVoid(before: life) { return false }
+        guard phase == .joined, theirs.realm != life.realm else { return true }
+        switch message {
+        case .welcome: return true
+        case .reject(let rejection): return rejection.code == .unknownSession
+        default: return false
         }
     }
 
@@ -161,11 +190,15 @@ package struct WorkerState: Sendable {
         for attempt in waiting { effects.append(.discard(attempt)) }
         waiting.removeAll()
         jobs.removeAll()
+        dropKept { _ in true }
         greet(at: now)
     }
 
     private mutating func tick(progress: UInt64?, at now: Instant) {
         forgiveOwnStall(at: now)
+        if let standstill = standstill(progress: progress, at: now) {
+            return exit(.hung(standstill))
+        }
         let silence = now - (lastHeard ?? now)
         if silence >= limits.orphanTimeout { return exit(.coordinatorSilent(silence)) }
         if let drainingSince, now - drainingSince >= limits.drainGrace { leave(at: now) }
@@ -188,15 +221,27 @@ package struct WorkerState: Sendable {
     private mutating func forgiveOwnStall(at now: Instant) {
         if let lastTick, now - lastTick > limits.suspectAfter {
             lastHeard = lastHeard.map { $0 + (now - lastTick) }
+            progressedAt = progressedAt.map { $0 + (now - lastTick) }
         }
         lastTick = now
+    }
+
+    /// How long the computation in hand has stood still, when that is too long: the coordinator
+    /// has given the task to others by then, and only a new process can be of use again.
+    private mutating func standstill(progress: UInt64?, at now: Instant) -> Duration? {
+        let hasMoved = progress == nil || progress != self.progress || running.isEmpty
+        self.progress = progress
+        if hasMoved { progressedAt = now }
+        let time = now - (progressedAt ?? now)
+        let usual = speed.median ?? .zero
+        let limit = max(limits.minimumStuck, usual * limits.stuckFactor) * limits.watchdogFactor
+        return time >= limit ? time : nil
     }
 
     private mutating func heartbeat(progress: UInt64?, at now: Instant) {
         lastHeartbeat = now
         heartbeats += 1
-        let inHand = running.filter { !unwanted.contains($0) } + waiting
-        let beat = Heartbeat(number: heartbeats, inHand: inHand, progress: progress)
+        let beat = Heartbeat(number: heartbeats, inHand: running + waiting, progress: progress)
         send(.heartbeat(beat), expendable: true)
     }
 
@@ -208,12 +253,24 @@ package struct WorkerState: Sendable {
     // MARK: Jobs
 
     private mutating func open(_ job: JobID, conditioning digest: ContentDigest) {
+        if let former = jobs[job], former != digest { handBack(of: job) }
         jobs[job] = digest
         if let position = prepared.firstIndex(of: digest) {
             prepared.append(prepared.remove(at: position))
             send(.jobReady(job, problem: nil))
         } else if !preparing.contains(digest) {
             send(.assetRequest(digest))
+        }
+    }
+
+    /// What waits was asked with a conditioning that the job no longer names.
+    private mutating func handBack(of job: JobID) {
+        for attempt in Array(waiting) where attempt.task.job == job {
+            cancel(attempt)
+            send(
+                .failure(
+                    attempt,
+                    TaskFailure(code: .handedBack, reason: "its job was opened for another text")))
         }
     }
 
@@ -237,6 +294,7 @@ package struct WorkerState: Sendable {
 
     private mutating func close(_ job: JobID) {
         jobs[job] = nil
+        dropKept { $0.task.job == job }
         for attempt in Array(waiting) where attempt.task.job == job { cancel(attempt) }
         for attempt in running where attempt.task.job == job { cancel(attempt) }
     }
@@ -244,7 +302,13 @@ package struct WorkerState: Sendable {
     // MARK: Tasks
 
     private mutating func accept(_ attempt: AttemptID) {
-        guard !waiting.contains(attempt), !running.contains(attempt) else { return }
+        guard !waiting.contains(attempt) else { return }
+        guard !running.contains(attempt) else { return effects.append(.discard(attempt)) }
+        if let answer = kept.first(where: { $0.attempt == attempt }) {
+            // Asked again: the answer was lost on its way.
+            effects.append(.discard(attempt))
+            return send(.result(attempt, computeTime: answer.computeTime))
+        }
         let isFull = waiting.count >= hello.slots * limits.creditsPerSlot * 2
         guard phase == .joined, drainingSince == nil, !isFull,
             let digest = jobs[attempt.task.job], prepared.contains(digest)
@@ -272,7 +336,25 @@ package struct WorkerState: Sendable {
             effects.append(.discard(attempt))
         } else if running.contains(attempt), unwanted.insert(attempt).inserted {
             effects.append(.discard(attempt))
+        } else {
+            dropKept { $0 == attempt }
         }
+    }
+
+    /// Keeps an answer until others have pushed it out: a lost one is asked for within seconds.
+    private mutating func keep(_ attempt: AttemptID, computeTime: Duration) {
+        effects.append(.keep(attempt))
+        kept.append((attempt, computeTime))
+        if kept.count > hello.slots * limits.creditsPerSlot, let oldest = kept.popFirst() {
+            effects.append(.drop(oldest.attempt))
+        }
+    }
+
+    private mutating func dropKept(where isDropped: (AttemptID) -> Bool) {
+        for answer in kept where isDropped(answer.attempt) {
+            effects.append(.drop(answer.attempt))
+        }
+        kept.removeAll { isDropped($0.attempt) }
     }
 
     private mutating func finish(
@@ -282,7 +364,16 @@ package struct WorkerState: Sendable {
     ) {
         guard let position = running.firstIndex(of: attempt) else { return }
         running.remove(at: position)
-        if unwanted.remove(attempt) == nil { send(message) }
+        if case .result(_, let time) = message { speed.add(time) }
+        if unwanted.remove(attempt) == nil {
+            if case .result(_, let time) = message, phase == .joined {
+                keep(attempt, computeTime: time)
+            }
+            send(message)
+        } else if drainingSince == nil {
+            // Nobody wants the answer, but that the hands are free again is worth a word.
+            send(.failure(attempt, TaskFailure(code: .handedBack, reason: "it was cancelled")))
+        }
         startNext()
         if drainingSince != nil, running.isEmpty { leave(at: now) }
     }
@@ -317,5 +408,33 @@ package struct WorkerState: Sendable {
 
     private mutating func send(_ message: WorkerMessage, expendable: Bool = false) {
         effects.append(.send(message, expendable: expendable))
+    }
+}
+
+extension WorkerState {
+    /// Attempts whose questions are kept for later.
+    package var waitingCount: Int { waiting.count }
+
+    /// Where queues, slots and conditionings contradict each other or their limits, in words;
+    /// empty as long as all is well.
+    package func inconsistencies() -> [String] {
+        var problems: [String] = []
+        if running.count > hello.slots {
+            problems.append("\(running.count) computations in \(hello.slots) slots")
+        }
+        if waiting.count > hello.slots * limits.creditsPerSlot * 2 {
+            problems.append("\(waiting.count) attempts wait")
+        }
+        if Set(waiting).union(running).count < waiting.count + running.count {
+            problems.append("an attempt is in hand twice")
+        }
+        if !unwanted.isSubset(of: running) { problems.append("an unwanted attempt is not running") }
+        if kept.count > hello.slots * limits.creditsPerSlot {
+            problems.append("\(kept.count) answers are kept")
+        }
+        if prepared.count > max(limits.maximumConditionings, jobs.count) {
+            problems.append("\(prepared.count) conditionings are kept")
+        }
+        return problems
     }
 }

@@ -1,0 +1,254 @@
+import Testing
+
+@testable import ClusterCore
+
+@Suite("CoordinatorState: whom it trusts")
+struct TrustTests {
+    private func isRejected(_ effects: [CoordinatorEffect], _ code: RejectionCode, at peer: PeerID)
+        -> Bool
+    {
+        effects.sent(to: peer).contains {
+            if case .reject(let rejection) = $0 { rejection.code == code } else { false }
+        }
+    }
+
+    @Test("a worker answers the questions with known answers before it gets a task")
+    func trial() {
+        var state = CoordinatorState.withOpenJob(trial: [.denoise, .decode])
+        let joined = state.join(peer(1), hello("a"), at: seconds(0))
+        _ = state.handle(.submit(job, tasks(4)), at: seconds(0))
+        let questions = joined.handedOut(to: peer(1))
+        #expect(questions.map(\.task.round) == [0, 0])
+        #expect(questions.map(\.task.kind) == [.denoise, .decode])
+        #expect(state.answer(questions[0], from: peer(1), at: seconds(1)).handedOut == [])
+        let passed = state.answer(questions[1], from: peer(1), at: seconds(1))
+        #expect(passed.handedOut(to: peer(1)).map(\.task) == Array(tasks(2)))
+        #expect(passed.delivered == [])
+        // Once in a session is enough.
+        let other = JobID(6)
+        _ = state.handle(
+            .open(other, conditioning: digest, trial: [.denoise]), at: seconds(2))
+        let ready = state.handle(
+            .received(.jobReady(other, problem: nil), from: peer(1)), at: seconds(2))
+        #expect(!ready.handedOut.contains { $0.task.round == 0 })
+    }
+
+    @Test("a wrong answer to a known question ends the session before anything was computed")
+    func flunked() {
+        var state = CoordinatorState.withOpenJob(trial: [.denoise])
+        let question = state.join(peer(1), hello("a"), at: seconds(0)).handedOut[0]
+        _ = state.handle(.submit(job, tasks(4)), at: seconds(0))
+        let effects = state.handle(
+            .unsound(question, reason: "3 numbers differ", from: peer(1)), at: seconds(1))
+        #expect(isRejected(effects, .knownAnswer, at: peer(1)))
+        #expect(effects.handedOut == [] && state.liveWorkers == 0)
+        // Whoever waits for a worker in vain learns why.
+        let failure = state.handle(.tick, at: seconds(1)).failure
+        #expect(failure == nil)
+        var reasons = ""
+        for second in stride(from: 2.0, through: 130, by: 2) {
+            if let failure = state.handle(.tick, at: seconds(second)).failure {
+                reasons = "\(failure)"
+            }
+        }
+        #expect(reasons.contains("3 numbers differ"))
+    }
+
+    @Test("a trial whose messages got lost is begun again")
+    func lostTrial() {
+        var state = CoordinatorState.withOpenJob(trial: [.denoise])
+        let first = state.join(peer(1), hello("a"), at: seconds(0)).handedOut[0]
+        var again: [AttemptID] = []
+        for second in stride(from: 1.0, through: 14, by: 1) {
+            again += state.beat(peer(1), at: seconds(second)).handedOut
+            _ = state.handle(.tick, at: seconds(second))
+        }
+        #expect(again.contains(first), "sent again within the lease")
+        let later = again.filter { $0.number > 1 }
+        #expect(!later.isEmpty, "and begun anew after it")
+        _ = state.answer(later.last ?? first, from: peer(1), at: seconds(14))
+        let effects = state.handle(.submit(job, tasks(1)), at: seconds(15))
+        #expect(effects.handedOut(to: peer(1)).count == 1)
+    }
+
+    @Test("three failures in a row give a worker a rest that doubles; others go on")
+    func quarantine() {
+        var state = CoordinatorState.withOpenJob()
+        _ = state.join(peer(1), hello("a"), at: seconds(0))
+        _ = state.join(peer(2), hello("b"), at: seconds(0))
+        var now = 1.0
+        var rests: [Duration] = []
+        var round: UInt32 = 1
+        while rests.count < 3, now < 400 {
+            let effects = state.handle(.submit(job, tasks(2, round: round)), at: seconds(now))
+            var open = effects.handedOut
+            var holder: [AttemptID: PeerID] = [:]
+            for number in [UInt8(1), 2] {
+                for attempt in effects.handedOut(to: peer(number)) {
+                    holder[attempt] = peer(number)
+                }
+            }
+            while let attempt = open.popLast() {
+                let isBad = holder[attempt] == peer(1)
+                let next =
+                    isBad
+                    ? state.fail(attempt, at: peer(1), now: seconds(now))
+                    : state.answer(attempt, from: peer(2), at: seconds(now))
+                for case .quarantined(_, let time, _) in next.workerEvents { rests.append(time) }
+                for number in [UInt8(1), 2] {
+                    for attempt in next.handedOut(to: peer(number)) {
+                        holder[attempt] = peer(number)
+                        open.append(attempt)
+                    }
+                }
+                #expect(next.failure == nil)
+            }
+            for _ in 0..<2 { _ = state.handle(.consumed(job), at: seconds(now)) }
+            round += 1
+            for _ in 0..<4 {
+                now += 1
+                _ = state.beat(peer(1), at: seconds(now))
+                _ = state.beat(peer(2), at: seconds(now))
+                _ = state.handle(.tick, at: seconds(now))
+            }
+        }
+        #expect(rests == [.seconds(30), .seconds(60), .seconds(120)])
+    }
+
+    @Test("the last worker is never left alone: somebody has to try")
+    func lastWorker() {
+        var state = CoordinatorState.withOpenJob()
+        _ = state.join(peer(1), hello("a"), at: seconds(0))
+        var attempts = state.handle(.submit(job, tasks(1)), at: seconds(1)).handedOut
+        for second in 2..<5 {
+            let effects = state.fail(attempts[0], at: peer(1), now: seconds(Double(second)))
+            attempts = effects.handedOut
+            #expect(attempts.count == 1)
+        }
+    }
+
+    @Test("a worker that comes and goes without an answer has to wait; one that computes has not")
+    func flapping() {
+        for computes in [true, false] {
+            var state = CoordinatorState.withOpenJob()
+            _ = state.join(peer(200), hello("steady"), at: seconds(0))
+            var wasHeld = false
+            for life in 1...14 {
+                let address = peer(UInt8(life))
+                let now = seconds(Double(life))
+                let joined = state.join(
+                    address, hello("flappy", incarnation: UInt64(life)), at: now)
+                if case .quarantined? = joined.workerEvents.last(where: {
+                    if case .quarantined = $0 { true } else { false }
+                }) {
+                    wasHeld = true
+                }
+                if computes {
+                    let round = UInt32(life)
+                    let handed = state.handle(
+                        .submit(job, tasks(2, round: round)), at: now)
+                    for number in [UInt8(life), 200] {
+                        for attempt in handed.handedOut(to: peer(number)) {
+                            _ = state.answer(attempt, from: peer(number), at: now)
+                            _ = state.handle(.consumed(job), at: now)
+                        }
+                    }
+                }
+                _ = state.handle(.disconnected(address), at: now)
+            }
+            #expect(wasHeld == !computes)
+        }
+    }
+
+    @Test("two workers that agree outvote a third, whose earlier answers taint the picture")
+    func outvoted() {
+        for hadAnswers in [false, true] {
+            var state = CoordinatorState.withOpenJob(confirmedPercent: hadAnswers ? 0 : 100)
+            if hadAnswers { state = partlyConfirming() }
+            for number in 1...3 {
+                _ = state.join(peer(UInt8(number)), hello("w\(number)"), at: seconds(0))
+            }
+            var open = state.handle(.submit(job, tasks(40)), at: seconds(1))
+            var failure: JobFailure?
+            var turnedAway = false
+            var delivered = 0
+            for _ in 0..<400 {
+                var next: [CoordinatorEffect] = []
+                for number in 1...3 {
+                    for attempt in open.handedOut(to: peer(UInt8(number))) {
+                        let answer = ContentDigest(number == 3 ? 666 : 7)
+                        next += state.handle(
+                            .answered(
+                                attempt, computeTime: .seconds(1), digest: answer,
+                                from: peer(UInt8(number))), at: seconds(2))
+                    }
+                }
+                delivered += next.delivered.count
+                for _ in next.delivered { next += state.handle(.consumed(job), at: seconds(2)) }
+                failure = failure ?? next.failure
+                turnedAway = turnedAway || isRejected(next, .misbehaved, at: peer(3))
+                open = next
+            }
+            #expect(turnedAway)
+            if case .tainted(let worker, let answers)? = failure {
+                #expect(hadAnswers && worker.name == "w3" && answers > 0)
+            } else {
+                #expect(!hadAnswers && delivered == 40)
+            }
+        }
+    }
+
+    /// So that some tasks are confirmed and others are not.
+    private func partlyConfirming() -> CoordinatorState { .withOpenJob(confirmedPercent: 30) }
+
+    @Test("what a worker still sends after it was turned away is void")
+    func barred() {
+        var state = CoordinatorState.withOpenJob()
+        _ = state.join(peer(1), hello("a"), at: seconds(0))
+        _ = state.join(peer(2), hello("b"), at: seconds(0))
+        let handed = state.handle(.submit(job, tasks(4)), at: seconds(1)).handedOut(to: peer(1))
+        for _ in 0..<3 {
+            _ = state.handle(.malformed(reason: "noise", from: peer(1)), at: seconds(2))
+        }
+        let late = state.answer(handed[0], from: peer(1), at: seconds(3))
+        #expect(late.delivered == [] && state.counters.stale == 1)
+    }
+
+    @Test("about the asked part of all tasks is confirmed", arguments: [0.0, 1, 30, 100])
+    func share(percent: Double) {
+        let confirmation = Confirmation(percent: percent, salt: 77)
+        let all = (1...50).flatMap { tasks(200, round: UInt32($0)) }
+        let part = Double(all.count { confirmation.covers($0) }) / Double(all.count) * 100
+        #expect(abs(part - percent) <= 1.5)
+    }
+
+    @Test("with nobody to confirm it a single answer is taken, and counted")
+    func unconfirmed() {
+        var state = CoordinatorState.withOpenJob(confirmedPercent: 100)
+        _ = state.join(peer(1), hello("a"), at: seconds(0))
+        let attempt = state.handle(.submit(job, tasks(1)), at: seconds(1)).handedOut[0]
+        let effects = state.handle(
+            .answered(attempt, computeTime: .seconds(1), digest: digest, from: peer(1)),
+            at: seconds(2))
+        #expect(effects.delivered == [attempt])
+        #expect(state.counters.unconfirmed == 1 && state.counters.accepted == 1)
+    }
+
+    @Test("two workers that find no finite number are enough: the task is at fault")
+    func notFinite() {
+        var state = CoordinatorState.withOpenJob()
+        _ = state.join(peer(1), hello("a"), at: seconds(0))
+        _ = state.join(peer(2), hello("b"), at: seconds(0))
+        let first = state.handle(.submit(job, tasks(1)), at: seconds(1)).handedOut[0]
+        let next = state.handle(
+            .unsound(first, reason: "not finite", from: peer(1)), at: seconds(2))
+        #expect(next.failure == nil)
+        let last = state.handle(
+            .unsound(next.handedOut[0], reason: "not finite", from: peer(2)), at: seconds(3))
+        guard case .taskFailed(_, let evidence)? = last.failure else {
+            Issue.record("\(last)")
+            return
+        }
+        #expect(evidence.count == 2)
+    }
+}

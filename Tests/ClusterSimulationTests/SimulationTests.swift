@@ -1,0 +1,133 @@
+import ClusterCore
+import Testing
+
+@testable import ClusterSimulation
+
+private func report(
+    _ seed: UInt64,
+    workers: Int? = nil,
+    _ sabotage: Sabotage? = nil
+) -> SimulationReport {
+    var simulation = Simulation(
+        SimulationOptions(
+            seed: seed, workers: workers ?? SimulationOptions.usualWorkers(for: seed),
+            sabotage: sabotage))
+    return simulation.run()
+}
+
+@Suite("A simulated cluster under faults")
+struct SimulationTests {
+    @Test("every invariant holds after every event, and the jobs end", arguments: 0..<300)
+    func survives(seed: Int) {
+        let report = report(UInt64(seed))
+        #expect(
+            report.violations.isEmpty,
+            "tessera simulate --seed \(seed) --workers \(report.options.workers) --trace")
+        #expect(report.ending != .unfinished)
+    }
+
+    @Test("a crowd of 64 workers is no other case", arguments: [7, 70] as [UInt64])
+    func crowd(seed: UInt64) {
+        #expect(report(seed, workers: 64).violations == [])
+    }
+
+    @Test("a seed is the whole fate: its run can be repeated", arguments: 0..<16 as Range<UInt64>)
+    func repeatable(seed: UInt64) {
+        #expect(report(seed) == report(seed))
+    }
+
+    @Test("other seeds are other runs")
+    func different() {
+        #expect(Set((0..<50).map { report($0).history }).count == 50)
+    }
+
+    @Test("most jobs are done, the others fail for every reason there is")
+    func endings() {
+        var reasons: Set<String> = []
+        var seeds = 0
+        var finished = 0
+        // A tainted picture is the rarest end: one in some hundred.
+        while seeds < 200 || (reasons.count < 4 && seeds < 3000) {
+            let ending = report(UInt64(1000 + seeds)).ending
+            seeds += 1
+            guard case .failed(let reason) = ending else {
+                if ending == .finished { finished += 1 }
+                continue
+            }
+            switch reason {
+            case .taskFailed: reasons.insert("task failed")
+            case .refused: reasons.insert("refused")
+            case .noWorkers: reasons.insert("no workers")
+            case .tainted: reasons.insert("tainted")
+            case .shutdown: Issue.record("\(reason)")
+            }
+        }
+        #expect(finished * 4 > seeds * 3)
+        #expect(reasons == ["task failed", "refused", "no workers", "tainted"])
+    }
+
+    @Test("everything that can go wrong does, often")
+    func coverage() {
+        let mishaps = (2000..<2100).map { report($0).mishaps }
+            .reduce(into: [:]) { $0.merge($1) { $0 + $1 } }
+        let expected = [
+            "crash", "crash unnoticed", "stall", "slow", "hang", "device errors", "one-way cut",
+            "cut", "partition", "disconnect", "drain", "stranger", "coordinator stall",
+            "coordinator crash", "coordinator restart", "coordinator replaced while frozen",
+            "message lost",
+            "message doubled", "message overtaken", "message damaged",
+        ]
+        for kind in expected { #expect(mishaps[kind, default: 0] > 10, "\(kind)") }
+        #expect(Set(mishaps.keys) == Set(expected))
+    }
+
+    @Test("a task that kills every worker fails its job, with that task as the reason")
+    func poison() throws {
+        let seeds = (0..<2000 as Range<UInt64>).filter {
+            let schedule = FaultSchedule(seed: $0, workers: 4)
+            return schedule.workload.poison != nil
+                && schedule.natures.allSatisfy { $0.flaw == .none }
+        }
+        var named = 0
+        for seed in seeds.prefix(12) {
+            let report = report(seed, workers: 4)
+            #expect(report.violations == [])
+            guard case .failed(.taskFailed(let task, let evidence)) = report.ending else {
+                Issue.record("seed \(seed) ended with \(report.ending)")
+                continue
+            }
+            if task.index == 0, evidence.allSatisfy({ $0.failure.code == .workerLost }) {
+                named += 1
+            }
+        }
+        // Now and then something else goes wrong first.
+        #expect(named >= 9)
+    }
+}
+
+@Suite("A simulation with a planted defect")
+struct SabotageTests {
+    @Test(
+        "is found out, by the invariant that is hurt",
+        arguments: [
+            (Sabotage.acceptsTwice, [Invariant.acceptedOnce]),
+            (.mixesAnswers, [.sameAnswers]),
+            (.startsEarly, [.inputsFirst]),
+            (.losesTask, [.lateChangesNothing]),
+            (.noticesNothing, [.ends, .books]),
+            (.keepsEpoch, [.fencing]),
+            (.ignoresCredits, [.books]),
+            (.trustsEverybody, [.sameAnswers]),
+            (.ignoresChecksums, [.sameAnswers]),
+        ])
+    func found(sabotage: Sabotage, invariants: [Invariant]) throws {
+        let found = (0..<200 as Range<UInt64>).lazy.map { report($0, sabotage) }
+            .first { !$0.violations.isEmpty }
+        let violation = try #require(found?.violations.first)
+        #expect(invariants.contains(violation.invariant), "\(violation)")
+        #expect(found?.ending == .unfinished)
+    }
+
+    @Test("no defect is left out")
+    func complete() { #expect(Sabotage.allCases.count == 9) }
+}

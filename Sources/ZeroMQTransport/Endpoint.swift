@@ -3,10 +3,11 @@ package import ClusterCore
 /// Judges endpoints before a socket sees them, and before anyone loads a model for them.
 package enum Endpoint {
     /// Throws unless the endpoint is `tcp://host:port` (port `*` or 0 is a free one where
-    /// binding), or `ipc://path`; and when it leaves this machine without `insecure`.
+    /// binding), or `ipc://path`; and when it leaves this machine and may not: with CURVE keys,
+    /// or where plaintext was asked for, it may.
     package static func check(
         _ endpoint: String,
-        insecure: Bool,
+        mayLeaveMachine: Bool,
         isBinding: Bool
     ) throws(TransportError) {
         if endpoint.hasPrefix("ipc://"), endpoint.utf8.count > 6 { return }
@@ -24,7 +25,12 @@ package enum Endpoint {
         guard isFree || (UInt16(port) ?? 0) > 0 else {
             throw .invalidEndpoint(endpoint, reason: "'\(port)' is no port")
         }
-        guard insecure || isLoopback(host) else { throw .plaintextRefused(endpoint) }
+        guard mayLeaveMachine || isLoopback(host) else { throw .plaintextRefused(endpoint) }
+    }
+
+    /// Whether what is sent to a well-formed endpoint stays on this machine.
+    package static func staysOnMachine(_ endpoint: String) -> Bool {
+        (try? check(endpoint, mayLeaveMachine: false, isBinding: true)) != nil
     }
 
     /// Whether what is sent there stays on this machine: 127.0.0.0/8, ::1, localhost.

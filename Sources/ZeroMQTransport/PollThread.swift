@@ -1,7 +1,6 @@
 internal import ClusterCore
 internal import DequeModule
-internal import Glibc
-internal import Synchronization
+internal import Locking
 
 /// The only thread that touches a socket: it sends what others put into the outbox, hands on what
 /// comes in, and keeps the time, whatever the rest of the process does.
@@ -13,14 +12,23 @@ final class PollThread: Sendable {
         /// Whether somebody is connected who was told something and should close first: closing
         /// over unread bytes resets a connection and destroys what the peer has not read yet.
         var hasPeers: Bool { get }
-        func received(_ parts: [[UInt8]], descriptor: Int32)
+        func received(_ parts: [[UInt8]], from origin: ZMQSocket.Origin)
         func noticed(_ event: ZMQSocket.MonitorEvent)
+        /// Something outside wants to be looked at.
+        func woken()
+        /// Whether a message may still go out.
+        func mayGo(_ parts: [[UInt8]]) -> Bool
+        /// Why there is no point in going on.
+        var failure: (any Error)? { get }
         /// A round in which nothing more could be received. True: another one is wanted soon.
         func settled() -> Bool
         /// A message that could not be sent. False: keep it and try again when there is room.
         func undelivered(_ parts: [[UInt8]], _ outcome: ZMQSocket.SendOutcome) -> Bool
-        func tick()
+        func tick(_ socket: ZMQSocket)
     }
+
+    /// Things seen in one go: a flood of connections must not keep this thread from its work.
+    private static let eventsPerPass = 4096
 
     private enum Stop: Comparable {
         case no, whenSent, atOnce
@@ -41,7 +49,7 @@ final class PollThread: Sendable {
     private let socket: ZMQSocket
     private let wakeup: Wakeup
     private let limits: Limits
-    private let shared = Mutex(Shared())
+    private let shared = Lock(Shared())
 
     init(socket: ZMQSocket, wakeup: Wakeup, limits: Limits) {
         self.socket = socket
@@ -107,6 +115,7 @@ final class PollThread: Sendable {
                 timeout: next - clock.now)
             if ready.isWoken { wakeup.drain() }
             passMonitorEvents(to: delegate)
+            if ready.isWoken { delegate.woken() }
             if ready.canReceive {
                 receive(for: delegate)
             } else if delegate.hasRoom {
@@ -114,9 +123,10 @@ final class PollThread: Sendable {
             }
             isBlocked = !flush(delegate)
             if clock.now >= nextTick {
-                delegate.tick()
+                delegate.tick(socket)
                 nextTick = clock.now + tickInterval
             }
+            if delegate.failure != nil { return socket.close(linger: .zero) }
             let (stop, isEmpty) = shared.withLock { ($0.stop, $0.outbox.isEmpty) }
             guard stop != .no else { continue }
             let deadline = stopDeadline ?? clock.now + limits.linger
@@ -129,52 +139,33 @@ final class PollThread: Sendable {
     }
 
     private func passMonitorEvents(to delegate: any Delegate) {
-        while let event = socket.nextMonitorEvent() { delegate.noticed(event) }
+        for _ in 0..<Self.eventsPerPass {
+            guard let event = socket.nextMonitorEvent() else { return }
+            delegate.noticed(event)
+        }
     }
 
     private func receive(for delegate: any Delegate) {
         // A routing id and the header before the tensors.
         let maximumParts = limits.maximumTensorFrames + 2
         for _ in 0..<Self.messagesPerRound where delegate.hasRoom {
-            guard let (parts, descriptor) = socket.receive(maximumParts: maximumParts + 1) else {
+            guard let (parts, origin) = socket.receive(maximumParts: maximumParts + 1) else {
                 return
             }
             // Descriptors are used again: what happened to the old connection comes first.
             passMonitorEvents(to: delegate)
-            delegate.received(parts, descriptor: descriptor)
+            delegate.received(parts, from: origin)
         }
     }
 
     /// Sends what waits; false when the socket takes nothing now.
     private func flush(_ delegate: any Delegate) -> Bool {
         while let parts = shared.withLock({ $0.outbox.popFirst() }) {
-            let outcome = socket.send(parts)
+            let outcome = delegate.mayGo(parts) ? socket.send(parts) : .unreachable
             guard outcome != .sent, !delegate.undelivered(parts, outcome) else { continue }
             shared.withLock { $0.outbox.prepend(parts) }
             return false
         }
         return true
     }
-}
-
-/// Runs `body` on a new detached thread. Traps when the system has none left.
-private func startThread(_ body: @escaping @Sendable () -> Void) {
-    final class Box {
-        let body: @Sendable () -> Void
-        init(_ body: @escaping @Sendable () -> Void) { self.body = body }
-    }
-    let box = unsafe Unmanaged.passRetained(Box(body))
-    var attributes = pthread_attr_t()
-    unsafe pthread_attr_init(&attributes)
-    unsafe pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
-    defer { unsafe pthread_attr_destroy(&attributes) }
-    var thread = pthread_t()
-    let result = unsafe pthread_create(
-        &thread, &attributes,
-        { argument in
-            guard let argument = unsafe argument else { return nil }
-            unsafe Unmanaged<Box>.fromOpaque(argument).takeRetainedValue().body()
-            return nil
-        }, box.toOpaque())
-    precondition(result == 0, "the system has no thread left for the network")
 }

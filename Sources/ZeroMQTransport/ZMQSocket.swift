@@ -22,6 +22,7 @@ final class ZMQSocket: @unchecked Sendable {
     private let context: UnsafeMutableRawPointer
     private let handle: UnsafeMutableRawPointer
     private var monitor: UnsafeMutableRawPointer?
+    private var door: DoorThread?
     private let endpoint: String
     private var isClosed = false
 
@@ -41,7 +42,7 @@ final class ZMQSocket: @unchecked Sendable {
     deinit { close(linger: .zero) }
 
     /// The one door of errno.
-    private static func failure(_ operation: String, _ endpoint: String) -> TransportError {
+    static func failure(_ operation: String, _ endpoint: String) -> TransportError {
         let number = zmq_errno()
         return .system(
             operation: operation,
@@ -51,6 +52,14 @@ final class ZMQSocket: @unchecked Sendable {
     }
 
     // MARK: Opening
+
+    /// Puts somebody at the door; to be called before ``bind()``.
+    func openDoor(
+        _ doorkeeper: Doorkeeper, onChange: @escaping @Sendable () -> Void
+    ) throws(TransportError) {
+        door = try unsafe DoorThread(
+            context: context, doorkeeper: doorkeeper, endpoint: endpoint, onChange: onChange)
+    }
 
     func set(_ option: Int32, _ value: Int32) throws(TransportError) {
         var value = value
@@ -96,17 +105,30 @@ final class ZMQSocket: @unchecked Sendable {
         }
     }
 
+    /// Ends the connection and dials anew, under the options that are set by now. What waits to
+    /// be sent is lost.
+    func redial() {
+        guard unsafe zmq_disconnect(handle, endpoint) == 0 else { return }
+        unsafe zmq_connect(handle, endpoint)
+    }
+
     /// Starts to watch connections come and go.
     func openMonitor() throws(TransportError) {
         let address = "inproc://monitor"
-        let events = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED
+        let events =
+            ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_ACCEPT_FAILED | ZMQ_EVENT_DISCONNECTED
+            | ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL
+            | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH
         guard unsafe zmq_socket_monitor(handle, address, events) == 0,
             let monitor = unsafe zmq_socket(context, ZMQ_PAIR)
         else { throw Self.failure("watch", endpoint) }
         unsafe self.monitor = unsafe monitor
-        guard unsafe zmq_connect(monitor, address) == 0 else {
-            throw Self.failure("watch", endpoint)
-        }
+        // Unbounded: a full queue would hold up the I/O thread, and with it all connections.
+        var unbounded: Int32 = 0
+        let size = MemoryLayout<Int32>.size
+        guard unsafe zmq_setsockopt(monitor, ZMQ_RCVHWM, &unbounded, size) == 0,
+            unsafe zmq_connect(monitor, address) == 0
+        else { throw Self.failure("watch", endpoint) }
     }
 
     /// Ends the socket; what was sent may take `linger` to go out. Waits that long.
@@ -124,6 +146,8 @@ final class ZMQSocket: @unchecked Sendable {
             clamping: seconds * 1000 + attoseconds / 1_000_000_000_000_000)
         unsafe zmq_setsockopt(handle, ZMQ_LINGER, &milliseconds, MemoryLayout<Int32>.size)
         unsafe zmq_close(handle)
+        // After the socket: there is always somebody at the door while there is one.
+        door?.stop()
         while unsafe zmq_ctx_term(context) != 0, zmq_errno() == EINTR {}
     }
 
@@ -174,7 +198,11 @@ final class ZMQSocket: @unchecked Sendable {
     // MARK: Messages
 
     /// Hands a whole message over or nothing of it. Never waits.
-    func send(_ parts: [[UInt8]]) -> SendOutcome {
+    func send(_ parts: [[UInt8]]) -> SendOutcome { unsafe Self.send(parts, to: handle) }
+
+    static func send(
+        _ parts: [[UInt8]], to handle: UnsafeMutableRawPointer
+    ) -> SendOutcome {
         precondition(!parts.isEmpty, "a message has at least one frame")
         for (index, part) in parts.enumerated() {
             let more = index + 1 < parts.count ? ZMQ_SNDMORE : 0
@@ -192,11 +220,25 @@ final class ZMQSocket: @unchecked Sendable {
         return .sent
     }
 
-    /// One waiting message and the descriptor of the connection it came by, or nil when none
-    /// waits. Of a message of more than `maximumParts` the rest is dropped.
-    func receive(maximumParts: Int) -> (parts: [[UInt8]], descriptor: Int32)? {
-        var parts: [[UInt8]] = []
+    /// What libzmq knows about where a message came from.
+    struct Origin {
+        /// The connection's descriptor.
         var descriptor: Int32 = -1
+        /// What whoever is at the door said about the client; empty without keys.
+        var userID = ""
+    }
+
+    /// One waiting message and where it came from, or nil when none waits. Of a message of more
+    /// than `maximumParts` the rest is dropped.
+    func receive(maximumParts: Int) -> (parts: [[UInt8]], origin: Origin)? {
+        unsafe Self.receive(from: handle, maximumParts: maximumParts)
+    }
+
+    static func receive(
+        from handle: UnsafeMutableRawPointer, maximumParts: Int
+    ) -> (parts: [[UInt8]], origin: Origin)? {
+        var parts: [[UInt8]] = []
+        var origin = Origin()
         while true {
             var message = zmq_msg_t()
             unsafe zmq_msg_init(&message)
@@ -211,15 +253,30 @@ final class ZMQSocket: @unchecked Sendable {
                 parts.append(unsafe Array(bytes))
             }
             // 4.3.4 can lose the properties of a router's first frame, so the second is asked.
-            if parts.count == 2 { descriptor = unsafe zmq_msg_get(&message, ZMQ_SRCFD) }
-            if unsafe zmq_msg_more(&message) == 0 { return (parts, descriptor) }
+            if parts.count == 2, origin.descriptor < 0 { origin = unsafe Self.origin(of: &message) }
+            if unsafe zmq_msg_more(&message) == 0 { return (parts, origin) }
         }
     }
 
-    /// A connection that came or went.
+    private static func origin(of message: UnsafeMutablePointer<zmq_msg_t>) -> Origin {
+        let user = unsafe zmq_msg_gets(message, "User-Id")
+        return unsafe Origin(
+            descriptor: zmq_msg_get(message, ZMQ_SRCFD),
+            userID: user.map { unsafe String(cString: $0) } ?? "")
+    }
+
+    /// What the monitor saw of a connection. libzmq names the descriptor for few of them.
     enum MonitorEvent: Equatable {
         case accepted(Int32)
+        case acceptFailed
         case disconnected(Int32)
+        case established
+        /// The status code of whoever is at the coordinator's door: 300, 400 or 500.
+        case refusedAtDoor(Int32)
+        /// A ZMQ_PROTOCOL_ERROR_ number.
+        case brokeProtocol(Int32)
+        /// It ended, or its time ran out, in the middle of the handshake.
+        case brokeOff
     }
 
     /// The next thing the monitor saw, or nil.
@@ -238,8 +295,16 @@ final class ZMQSocket: @unchecked Sendable {
             let event = Int32(bytes[0]) | Int32(bytes[1]) << 8
             let value = Int32(
                 bitPattern: bytes[2...].reversed().reduce(UInt32(0)) { $0 << 8 | UInt32($1) })
-            if event == ZMQ_EVENT_ACCEPTED { return .accepted(value) }
-            if event == ZMQ_EVENT_DISCONNECTED { return .disconnected(value) }
+            switch event {
+            case ZMQ_EVENT_ACCEPTED: return .accepted(value)
+            case ZMQ_EVENT_ACCEPT_FAILED: return .acceptFailed
+            case ZMQ_EVENT_DISCONNECTED: return .disconnected(value)
+            case ZMQ_EVENT_HANDSHAKE_SUCCEEDED: return .established
+            case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH: return .refusedAtDoor(value)
+            case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL: return .brokeProtocol(value)
+            case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL: return .brokeOff
+            default: continue
+            }
         }
     }
 }

@@ -8,4 +8,7 @@ package enum ZeroMQLibrary {
         unsafe zmq_version(&major, &minor, &patch)
         return "\(major).\(minor).\(patch)"
     }
+
+    /// Whether it can encrypt (zmq_has(3)).
+    package static var hasCurve: Bool { unsafe zmq_has("curve") == 1 }
 }

@@ -17,6 +17,8 @@ package struct WorkerProcessEnd: Hashable, Sendable, CustomStringConvertible {
     package let cause: Cause
     /// The last lines of its standard error, oldest first.
     package let lastLines: [String]
+    /// Whether another process takes its place.
+    package let isStartedAgain: Bool
 
     /// Ended by itself, without an error.
     package var isSuccess: Bool { cause == .exited(0) }
@@ -29,7 +31,9 @@ package struct WorkerProcessEnd: Hashable, Sendable, CustomStringConvertible {
             case .signalled(let signal): "worker \(index) was killed by signal \(signal)"
             case .notStarted(let reason): "worker \(index) could not be started: \(reason)"
             }
-        return lastLines.isEmpty ? end : end + ": " + lastLines.joined(separator: " | ")
+        let again = isStartedAgain ? " and is started again" : ""
+        let lines = lastLines.isEmpty ? "" : ": " + lastLines.joined(separator: " | ")
+        return end + again + lines
     }
 }
 
@@ -37,7 +41,8 @@ package struct WorkerProcessEnd: Hashable, Sendable, CustomStringConvertible {
 /// they get SIGTERM, and SIGKILL when that does not help. They end with this process, too, when it
 /// is killed (``Lifeline``).
 ///
-/// A worker that dies early is reported and not started again.
+/// A worker that dies is reported and started again, within a ``CrashBudget``: one that cannot
+/// live, and one that says that it is not wanted, is not.
 package struct LocalProcessLauncher: Sendable {
     /// Standard-error lines kept per worker.
     private static let linesKept = 20
@@ -46,51 +51,79 @@ package struct LocalProcessLauncher: Sendable {
     private let count: Int
     private let arguments: @Sendable (_ index: Int) -> [String]
     private let gracePeriod: Duration
+    private let budget: CrashBudget
     private let logger: Logger
 
     /// `program` is a name to be looked up in `PATH`; nil is this very program, also after its file
     /// was replaced by a newer build. `arguments` come after the program's name, such as
     /// `["worker", "--connect", endpoint]`. Workers have `gracePeriod` between the two signals.
+    /// Each worker that dies is started again within `budget`.
     package init(
         program: String? = nil,
         count: Int,
         arguments: @escaping @Sendable (_ index: Int) -> [String],
         gracePeriod: Duration = .seconds(5),
+        budget: CrashBudget = .standard,
         logger: Logger
     ) {
         self.program = program
         self.count = count
         self.arguments = arguments
         self.gracePeriod = gracePeriod
+        self.budget = budget
         self.logger = logger
     }
 
-    /// Starts the workers, runs `body`, and ends the workers. `ends` tells of each worker that
+    /// Starts the workers, runs `body`, and ends the workers. `ends` tells of each process that
     /// has ended, also before the scope does; it finishes when all have.
     package func withWorkers<Result: Sendable>(
         _ body: (_ ends: AsyncStream<WorkerProcessEnd>) async throws -> Result
     ) async throws -> Result {
         let (ends, sink) = AsyncStream.makeStream(of: WorkerProcessEnd.self)
-        let stops = (0..<count).map { _ in AsyncStream.makeStream(of: Never.self) }
+        let stop = StopSignal()
         return try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask {
                 await withTaskGroup(of: Void.self) { workers in
                     for index in 0..<count {
-                        let stop = stops[index].stream
-                        workers.addTask { sink.yield(await run(index, until: stop)) }
+                        workers.addTask { await supervise(index, until: stop, tell: sink) }
                     }
                 }
                 sink.finish()
             }
-            defer { for stop in stops { stop.continuation.finish() } }
+            defer { stop.give() }
             let result = try await body(ends)
-            for stop in stops { stop.continuation.finish() }
+            stop.give()
             try await group.waitForAll()
             return result
         }
     }
 
-    private func run(_ index: Int, until stop: AsyncStream<Never>) async -> WorkerProcessEnd {
+    /// Keeps one worker running until the scope ends or its budget does.
+    private func supervise(
+        _ index: Int,
+        until stop: StopSignal,
+        tell ends: AsyncStream<WorkerProcessEnd>.Continuation
+    ) async {
+        let clock = ContinuousClock()
+        let start = clock.now
+        var deaths: [Duration] = []
+        while true {
+            let (cause, lines) = await run(index, until: stop)
+            let mayGoOn = !stop.isGiven && !Task.isCancelled
+            let isStartedAgain =
+                mayGoOn && budget.allows(cause, after: &deaths, at: clock.now - start)
+            ends.yield(
+                WorkerProcessEnd(
+                    index: index, cause: cause, lastLines: lines, isStartedAgain: isStartedAgain))
+            guard isStartedAgain else { return }
+            await stop.wait(atMost: budget.pause)
+            if stop.isGiven || Task.isCancelled { return }
+        }
+    }
+
+    private func run(
+        _ index: Int, until stop: StopSignal
+    ) async -> (cause: WorkerProcessEnd.Cause, lastLines: [String]) {
         var options = PlatformOptions()
         // Ctrl-C reaches this process alone, which then ends its workers in order.
         options.processGroupID = 0
@@ -112,7 +145,7 @@ package struct LocalProcessLauncher: Sendable {
             ) { execution in
                 await withTaskGroup(of: Void.self) { group in
                     group.addTask {
-                        for await _ in stop {}
+                        await stop.wait()
                         // When cancelled, the library does it.
                         if !Task.isCancelled { await execution.teardown(using: teardown) }
                     }
@@ -126,9 +159,9 @@ package struct LocalProcessLauncher: Sendable {
                 case .exited(let code): .exited(code)
                 case .signaled(let signal): .signalled(signal)
                 }
-            return WorkerProcessEnd(index: index, cause: cause, lastLines: result.closureResult)
+            return (cause, result.closureResult)
         } catch {
-            return WorkerProcessEnd(index: index, cause: .notStarted("\(error)"), lastLines: [])
+            return (.notStarted("\(error)"), [])
         }
     }
 

@@ -1,3 +1,4 @@
+internal import ClusterCore
 internal import Denoising
 internal import Tensors
 
@@ -13,6 +14,21 @@ enum AnswerCheck {
             problem(of: pixels, to: task)
         default: "the answer is of another kind than the question"
         }
+    }
+
+    /// Equal for equal answers. By the standard library's hash, whose seed is this process's
+    /// secret: a worker cannot make another answer of the same digest.
+    static func digest(of answer: WorkAnswer) -> ContentDigest {
+        var hasher = Hasher()
+        switch answer {
+        case .denoise(let predictions):
+            for latent in predictions {
+                unsafe latent.values.withUnsafeBytes { unsafe hasher.combine(bytes: $0) }
+            }
+        case .decode(let tile):
+            unsafe tile.bytes.withUnsafeBytes { unsafe hasher.combine(bytes: $0) }
+        }
+        return ContentDigest(UInt64(bitPattern: Int64(hasher.finalize())))
     }
 
     private static func problem(of predictions: [Latent], to task: DenoiseTask) -> String? {

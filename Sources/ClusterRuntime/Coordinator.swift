@@ -2,7 +2,7 @@ package import ClusterCore
 internal import Denoising
 package import Logging
 internal import ServiceLifecycle
-internal import Synchronization
+internal import Locking
 internal import WireCodec
 
 /// The coordinator as a service: takes workers in, hands tasks out, brings answers back.
@@ -21,40 +21,75 @@ package final class Coordinator: Service {
     private let transport: any CoordinatorTransport
     private let limits: Limits
     private let logger: Logger
+    /// Whether some answers have to be confirmed, and are worth a digest.
+    private let confirms: Bool
     private let clock = MonotonicClock()
     private let eventSink: AsyncStream<WorkerEvent>.Continuation
-    private let desk: Mutex<Desk>
+    private let recorder: (any EventRecorder)?
+    private let desk: Lock<Desk>
 
     /// Works over a transport that is ready; see also the initialiser that binds an endpoint.
     package init(
         transport: any CoordinatorTransport,
         expected: ModelIdentity,
         version: String,
-        epoch: Epoch = Epoch(1),
+        life: CoordinatorLife = CoordinatorLife(realm: .random(), epoch: Epoch(1)),
         limits: Limits = .standard,
+        confirmedPercent: Double = 0,
+        recorder: (any EventRecorder)? = nil,
         logger: Logger
     ) {
         self.transport = transport
         self.endpoint = transport.endpoint
         self.limits = limits
         self.logger = logger
+        confirms = confirmedPercent > 0
         (workerEvents, eventSink) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(256))
-        desk = Mutex(
-            Desk(
-                state: CoordinatorState(
-                    expected: expected, epoch: epoch, version: version, limits: limits)))
+        let setup = CoordinatorSetup(
+            expected: expected, life: life, version: version, limits: limits,
+            confirmation: Confirmation(
+                percent: confirmedPercent, salt: UInt64.random(in: 0...UInt64.max)))
+        self.recorder = recorder
+        recorder?.begin(setup)
+        desk = Lock(Desk(state: CoordinatorState(setup)))
     }
 
-    /// What the denoising loop and the decode phase ask.
-    package var executor: RemoteExecutor { RemoteExecutor(coordinator: self, limits: limits) }
+    /// What the denoising loop and the decode phase ask. A worker answers the questions of
+    /// `known` first, once in its session, and computes nothing for anybody unless it answers
+    /// them to the bit.
+    package func executor(known: [KnownAnswer]) -> RemoteExecutor {
+        RemoteExecutor(coordinator: self, limits: limits, known: known)
+    }
+
+    /// Likewise, trusting every worker at once.
+    package var executor: RemoteExecutor { executor(known: []) }
+
+    /// What has happened so far, in numbers.
+    package var counters: ClusterCounters { desk.withLock { $0.state.counters } }
 
     /// Workers that are in and not leaving.
     package var liveWorkers: Int { desk.withLock { $0.state.liveWorkers } }
 
+    /// What came to the transport's door so far.
+    package var transportCounters: TransportCounters { transport.counters }
+
+    /// The workers as a person wants to see them, in the order they joined.
+    package var workers: [WorkerStatus] { desk.withLock { $0.state.workers(at: clock.now) } }
+
+    /// Asks the workers of this name to finish what they compute and leave. Those of wire versions
+    /// before 1.2 do not heed it. Says how many were asked.
+    package func drain(workersNamed name: String) -> Int {
+        desk.withLock { desk in
+            let peers = desk.state.peers(named: name)
+            for peer in peers { send(.drain, to: peer, desk: &desk) }
+            return peers.count
+        }
+    }
+
     /// Once in a coordinator's life.
     package func run() async throws {
         defer {
-            handle(.shutdown)
+            handle(.shutdown(isReturning: false))
             eventSink.finish()
         }
         try await withGracefulShutdownHandler {
@@ -72,9 +107,10 @@ package final class Coordinator: Service {
         }
     }
 
-    /// Fails what is open, says goodbye to all workers, and lets `run()` return.
-    package func shutdown() {
-        handle(.shutdown)
+    /// Fails what is open, says goodbye to all workers, and lets `run()` return. Workers of other
+    /// machines wait for a coordinator that is returning, and leave otherwise.
+    package func shutdown(isReturning: Bool = false) {
+        handle(.shutdown(isReturning: isReturning))
         transport.shutdown()
     }
 
@@ -98,6 +134,7 @@ package final class Coordinator: Service {
         } catch .unknownMessage {
             logger.debug("a message of a later version was ignored", metadata: ["peer": "\(peer)"])
         } catch {
+            transport.complain(about: peer)
             handle(.malformed(reason: "\(error)", from: peer))
         }
     }
@@ -108,42 +145,67 @@ package final class Coordinator: Service {
         case .assetRequest(let digest): handle(.received(.assetRequest(digest), from: peer))
         case .jobReady(let job, let problem):
             handle(.received(.jobReady(job, problem: problem), from: peer))
-        case .result(let attempt, let answer, let time):
-            receive(answer, of: attempt, computeTime: time, from: peer)
+        case .result(let attempt, let answer, let question, let time):
+            receive(answer, to: question, of: attempt, computeTime: time, from: peer)
         case .failure(let attempt, let failure):
             handle(.received(.failure(attempt, failure), from: peer))
         case .heartbeat(let heartbeat): handle(.received(.heartbeat(heartbeat), from: peer))
         case .goodbye(let reason): handle(.received(.goodbye(reason), from: peer))
-        case .welcome, .reject, .openJob, .asset, .closeJob, .task, .cancel, .heartbeatAck:
+        case .welcome, .reject, .openJob, .asset, .closeJob, .task, .cancel, .heartbeatAck, .drain,
+            .controlRequest, .controlReply:
             handle(.malformed(reason: "it sent what only a coordinator sends", from: peer))
         }
     }
 
     private func receive(
         _ answer: WorkAnswer,
+        to question: ContentDigest,
         of attempt: AttemptID,
         computeTime: Duration,
         from peer: PeerID
     ) {
         // An item that is gone was answered before: the state calls the result stale.
-        let item = desk.withLock { $0.items[attempt.task] }
+        let (item, known) = desk.withLock {
+            ($0.items[attempt.task], $0.knownAnswer(to: attempt.task))
+        }
         if let item, let problem = AnswerCheck.problem(of: answer, to: item) {
             handle(.unsound(attempt, reason: problem, from: peer))
+        } else if let asked = item ?? known?.item, question != ContentDigest(0),
+            question != ContentDigest(asked.fingerprint)
+        {
+            handle(
+                .unsound(attempt, reason: "it answers another question than was asked", from: peer))
+        } else if let known, known.answer != answer {
+            handle(
+                .unsound(attempt, reason: known.difference(from: answer), from: peer))
         } else {
-            handle(.received(.result(attempt, computeTime: computeTime), from: peer), answer)
+            let digest = confirms ? AnswerCheck.digest(of: answer) : ContentDigest(0)
+            desk.withLock { desk in
+                // Asked only now: an answer that came before its question was not looked at.
+                guard item != nil || known != nil || !desk.asks(attempt.task) else {
+                    return handle(
+                        .malformed(reason: "\(attempt) was not handed out yet", from: peer), nil,
+                        desk: &desk)
+                }
+                handle(
+                    .answered(attempt, computeTime: computeTime, digest: digest, from: peer),
+                    answer, desk: &desk)
+            }
         }
     }
 
     // MARK: Questions in
 
     /// Opens a batch; its answers, by position, or its failure come out of the stream.
-    func begin(_ items: [WorkItem], conditioning: Conditioning) -> Batch {
+    func begin(
+        _ items: [WorkItem], conditioning: Conditioning, known: [KnownAnswer]
+    ) -> Batch {
         let digest = ContentDigest(conditioning.fingerprint)
         return desk.withLock { desk in
             let (answers, sink) = AsyncThrowingStream.makeStream(of: Batch.Answer.self)
-            let job = job(for: digest, desk: &desk)
-            let batch = Batch(job: job, round: desk.nextRound(), answers: answers)
             desk.conditionings[digest] = conditioning
+            let job = job(for: digest, known: known, desk: &desk)
+            let batch = Batch(job: job, round: desk.nextRound(), answers: answers)
             desk.sinks[batch.key] = sink
             let tasks = items.indices.map { batch.task(items[$0], position: $0) }
             for (task, item) in zip(tasks, items) { desk.items[task] = item }
@@ -153,17 +215,20 @@ package final class Coordinator: Service {
     }
 
     /// The open job for this conditioning; a new one closes those that nobody asks any more.
-    private func job(for digest: ContentDigest, desk: inout Desk) -> JobID {
+    private func job(
+        for digest: ContentDigest, known: [KnownAnswer], desk: inout Desk
+    ) -> JobID {
         if let open = desk.jobs[digest] { return open }
         let busy = Set(desk.sinks.keys.map(\.job))
-        for (old, job) in desk.jobs where !busy.contains(job) {
-            desk.jobs[old] = nil
+        for job in desk.jobs.values where !busy.contains(job) {
             handle(.close(job), nil, desk: &desk)
-            desk.conditionings[old] = nil
+            desk.forget(job)
         }
         let job = JobID(UInt64.random(in: 1...UInt64.max))
         desk.jobs[digest] = job
-        handle(.open(job, conditioning: digest), nil, desk: &desk)
+        desk.known[job] = known
+        let trial = known.map { Batch.kind(of: $0.item) }
+        handle(.open(job, conditioning: digest, trial: trial), nil, desk: &desk)
         return job
     }
 
@@ -188,12 +253,17 @@ package final class Coordinator: Service {
 
     /// Effects only put things into queues, so they are carried out under the lock, in order.
     private func handle(_ event: CoordinatorEvent, _ answer: WorkAnswer?, desk: inout Desk) {
-        for effect in desk.state.handle(event, at: clock.now) {
+        let now = clock.now
+        let effects = desk.state.handle(event, at: now)
+        recorder?.record(event, effects, at: now)
+        for effect in effects {
             switch effect {
             case .send(let message, let peer): send(message, to: peer, desk: &desk)
             case .deliver(let attempt):
-                guard let answer else { preconditionFailure("delivery without an answer") }
-                desk.deliver(answer, of: attempt)
+                desk.deliver(attempt, with: answer)
+            case .hold(let attempt):
+                guard let answer else { preconditionFailure("nothing to hold") }
+                desk.held[attempt] = answer
             case .fail(let job, let failure):
                 logger.debug("job failed", metadata: ["job": "\(job)", "reason": "\(failure)"])
                 desk.fail(job, failure)
@@ -209,7 +279,7 @@ package final class Coordinator: Service {
     private func send(_ message: CoordinatorMessage, to peer: PeerID, desk: inout Desk) {
         guard let wire = desk.wireMessage(message) else { return }
         let header = WireHeader(
-            sequence: desk.nextSequence(), epoch: desk.state.epoch, incarnation: 0)
+            sequence: desk.nextSequence(), life: desk.state.life, incarnation: 0)
         do throws(WireError) {
             transport.send(try WireCodec.encode(wire, header: header, limits: limits), to: peer)
         } catch {

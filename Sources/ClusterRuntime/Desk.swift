@@ -22,15 +22,17 @@ struct Batch: Sendable {
     var key: Key { Key(job: job, round: round) }
 
     func task(_ item: WorkItem, position: Int) -> TaskID {
-        let step: Int
-        let kind: TaskKind
-        switch item {
-        case .denoise(let task): (step, kind) = (task.step, .denoise)
-        case .decode: (step, kind) = (0, .decode)
-        }
+        let step = if case .denoise(let task) = item { task.step } else { 0 }
         return TaskID(
             job: job, round: round, step: UInt32(clamping: step), index: UInt32(position),
-            kind: kind)
+            kind: Self.kind(of: item))
+    }
+
+    static func kind(of item: WorkItem) -> TaskKind {
+        switch item {
+        case .denoise: .denoise
+        case .decode: .decode
+        }
     }
 }
 
@@ -41,6 +43,10 @@ struct Desk: Sendable {
     var items: [TaskID: WorkItem] = [:]
     var conditionings: [ContentDigest: Conditioning] = [:]
     var jobs: [ContentDigest: JobID] = [:]
+    /// Each open job's trial: round 0, by index.
+    var known: [JobID: [KnownAnswer]] = [:]
+    /// Answers that wait for another worker to confirm them.
+    var held: [AttemptID: WorkAnswer] = [:]
     var sinks: [Batch.Key: AsyncThrowingStream<Batch.Answer, any Error>.Continuation] = [:]
     private var sequence: UInt64 = 0
     private var rounds: UInt32 = 0
@@ -69,17 +75,35 @@ struct Desk: Sendable {
         case .cancel(let attempt): .cancel(attempt)
         case .heartbeatAck(let number): .heartbeatAck(number)
         case .goodbye(let reason): .goodbye(reason)
+        case .drain: .drain
         }
     }
 
     private func task(_ attempt: AttemptID) -> WireMessage? {
-        guard let item = items[attempt.task],
+        guard let item = items[attempt.task] ?? knownAnswer(to: attempt.task)?.item,
             let digest = jobs.first(where: { $0.value == attempt.task.job })?.key
         else { return nil }
         return .task(attempt, item, conditioning: digest)
     }
 
-    mutating func deliver(_ answer: WorkAnswer, of attempt: AttemptID) {
+    /// Whether an answer to this task would be taken.
+    func asks(_ task: TaskID) -> Bool { items[task] != nil || knownAnswer(to: task) != nil }
+
+    /// The known answer to a trial's question; nil for other tasks.
+    func knownAnswer(to task: TaskID) -> KnownAnswer? {
+        guard task.round == 0, let known = known[task.job], task.index < known.count else {
+            return nil
+        }
+        return known[Int(task.index)]
+    }
+
+    /// `answer` came with the event that settled the task; an answer held for that very attempt
+    /// takes precedence, being the one that the state means.
+    mutating func deliver(_ attempt: AttemptID, with answer: WorkAnswer?) {
+        guard let answer = held[attempt] ?? answer else {
+            preconditionFailure("delivery without an answer")
+        }
+        for other in held.keys where other.task == attempt.task { held[other] = nil }
         items[attempt.task] = nil
         let key = Batch.Key(job: attempt.task.job, round: attempt.task.round)
         let position = Int(attempt.task.index)
@@ -97,6 +121,8 @@ struct Desk: Sendable {
 
     mutating func forget(_ job: JobID) {
         for task in items.keys where task.job == job { items[task] = nil }
+        for attempt in held.keys where attempt.task.job == job { held[attempt] = nil }
+        known[job] = nil
         for (digest, open) in jobs where open == job {
             jobs[digest] = nil
             conditionings[digest] = nil

@@ -2,7 +2,7 @@ package import ClusterCore
 package import Denoising
 package import Logging
 internal import ServiceLifecycle
-internal import Synchronization
+internal import Locking
 internal import WireCodec
 
 /// Why a worker stopped against its will.
@@ -11,6 +11,8 @@ package enum WorkerError: Error, Equatable, CustomStringConvertible {
     case rejected(Rejection)
     /// Nothing was heard from the coordinator for this long.
     case coordinatorSilent(endpoint: String, Duration)
+    /// The computation stood still for this long.
+    case hung(Duration)
 
     package var description: String {
         switch self {
@@ -18,6 +20,9 @@ package enum WorkerError: Error, Equatable, CustomStringConvertible {
         case .coordinatorSilent(let endpoint, let time):
             "no coordinator answered at \(endpoint) for \(time.components.seconds) s; is it "
                 + "running, and is the address right?"
+        case .hung(let time):
+            "the computation made no progress for \(time.components.seconds) s; this worker is "
+                + "of no use any more"
         }
     }
 }
@@ -35,9 +40,10 @@ package final class Worker: Service {
     private let progress: (@Sendable () -> UInt64)?
     private let limits: Limits
     private let logger: Logger
+    private let onHang: @Sendable (String) -> Void
     private let incarnation: UInt64
     private let clock = MonotonicClock()
-    private let bench: Mutex<Bench>
+    private let bench: Lock<Bench>
     private let errands: AsyncStream<Errand>
     private let errandSink: AsyncStream<Errand>.Continuation
 
@@ -52,22 +58,32 @@ package final class Worker: Service {
         var state: WorkerState
         var questions: [AttemptID: WorkItem] = [:]
         var conditionings: [ContentDigest: Conditioning] = [:]
+        /// Answers that the coordinator may ask for again.
+        var kept: [AttemptID: Reply] = [:]
         var exit: WorkerExit?
         var sequence: UInt64 = 0
+    }
+
+    /// An answer, and the question that it answers.
+    private struct Reply: Sendable {
+        let answer: WorkAnswer
+        let question: ContentDigest
     }
 
     /// What came with an event, for its effects.
     private enum Cargo {
         case nothing
         case question(WorkItem, ContentDigest)
-        case answer(WorkAnswer)
+        case reply(Reply)
         case conditioning(Conditioning)
     }
 
     /// Works over a transport that is ready; see also the initialiser that connects an endpoint.
     ///
     /// `progress` reads the model's operation counter, which lets the coordinator tell a long
-    /// computation from a stuck one.
+    /// computation from a stuck one. `onHang` is called when a computation stands still for good:
+    /// it cannot be interrupted, so only ending the process helps, and until then `run()` does
+    /// not return.
     package init(
         transport: any WorkerTransport,
         name: String,
@@ -76,8 +92,10 @@ package final class Worker: Service {
         progress: (@Sendable () -> UInt64)? = nil,
         version: String,
         limits: Limits = .standard,
+        onHang: @escaping @Sendable (String) -> Void = { _ in },
         logger: Logger
     ) {
+        self.onHang = onHang
         self.transport = transport
         self.model = model
         self.progress = progress
@@ -91,7 +109,7 @@ package final class Worker: Service {
             identity: identity,
             version: version
         )
-        bench = Mutex(Bench(state: WorkerState(hello: hello, limits: limits)))
+        bench = Lock(Bench(state: WorkerState(hello: hello, limits: limits)))
         (errands, errandSink) = AsyncStream.makeStream()
     }
 
@@ -119,6 +137,7 @@ package final class Worker: Service {
         case .rejected(let rejection): throw WorkerError.rejected(rejection)
         case .coordinatorSilent(let time):
             throw WorkerError.coordinatorSilent(endpoint: transport.endpoint, time)
+        case .hung(let time): throw WorkerError.hung(time)
         case nil: throw CancellationError()
         }
     }
@@ -132,7 +151,7 @@ package final class Worker: Service {
         for await frames in transport.inbound {
             do throws(WireError) {
                 let (header, message) = try WireCodec.decode(frames, limits: limits)
-                receive(message, epoch: header.epoch)
+                receive(message, life: header.life)
             } catch .incompatible(let version) {
                 handle(.incompatible(version))
             } catch {
@@ -141,23 +160,25 @@ package final class Worker: Service {
         }
     }
 
-    private func receive(_ message: WireMessage, epoch: Epoch) {
+    private func receive(_ message: WireMessage, life: CoordinatorLife) {
         switch message {
-        case .welcome(let welcome): handle(.received(.welcome(welcome), epoch: epoch))
-        case .reject(let rejection): handle(.received(.reject(rejection), epoch: epoch))
+        case .welcome(let welcome): handle(.received(.welcome(welcome), life: life))
+        case .reject(let rejection): handle(.received(.reject(rejection), life: life))
         case .openJob(let job, let digest):
-            handle(.received(.openJob(job, conditioning: digest), epoch: epoch))
+            handle(.received(.openJob(job, conditioning: digest), life: life))
         case .asset(let conditioning):
             handle(
-                .received(.asset(ContentDigest(conditioning.fingerprint)), epoch: epoch),
+                .received(.asset(ContentDigest(conditioning.fingerprint)), life: life),
                 .conditioning(conditioning))
-        case .closeJob(let job): handle(.received(.closeJob(job), epoch: epoch))
+        case .closeJob(let job): handle(.received(.closeJob(job), life: life))
         case .task(let attempt, let item, let digest):
-            handle(.received(.task(attempt), epoch: epoch), .question(item, digest))
-        case .cancel(let attempt): handle(.received(.cancel(attempt), epoch: epoch))
-        case .heartbeatAck(let number): handle(.received(.heartbeatAck(number), epoch: epoch))
-        case .goodbye(let reason): handle(.received(.goodbye(reason), epoch: epoch))
-        case .hello, .assetRequest, .jobReady, .result, .failure, .heartbeat:
+            handle(.received(.task(attempt), life: life), .question(item, digest))
+        case .cancel(let attempt): handle(.received(.cancel(attempt), life: life))
+        case .heartbeatAck(let number): handle(.received(.heartbeatAck(number), life: life))
+        case .goodbye(let reason): handle(.received(.goodbye(reason), life: life))
+        case .drain: handle(.received(.drain, life: life))
+        case .hello, .assetRequest, .jobReady, .result, .failure, .heartbeat, .controlRequest,
+            .controlReply:
             logger.warning("the coordinator sent what only a worker sends; it was ignored")
         }
     }
@@ -178,7 +199,8 @@ package final class Worker: Service {
             let start = clock.now
             do {
                 let answer = try await compute(item, conditioning)
-                handle(.computed(attempt, computeTime: clock.now - start), .answer(answer))
+                let reply = Reply(answer: answer, question: ContentDigest(item.fingerprint))
+                handle(.computed(attempt, computeTime: clock.now - start), .reply(reply))
             } catch {
                 handle(.computeFailed(attempt, Self.failure(of: error)))
             }
@@ -236,11 +258,18 @@ package final class Worker: Service {
             else { preconditionFailure("\(attempt) began without its conditioning") }
             errandSink.yield(.compute(attempt, item, conditioning))
         case .discard(let attempt): bench.questions[attempt] = nil
+        case .keep(let attempt):
+            guard case .reply(let reply) = cargo else {
+                preconditionFailure("nothing to keep")
+            }
+            bench.kept[attempt] = reply
+        case .drop(let attempt): bench.kept[attempt] = nil
         case .forget(let digest): bench.conditionings[digest] = nil
         case .exit(let exit):
             bench.exit = exit
             logger.debug("leaving", metadata: ["reason": "\(exit)"])
             transport.shutdown()
+            if case .hung(let time) = exit { onHang("\(WorkerError.hung(time))") }
         }
     }
 
@@ -252,10 +281,10 @@ package final class Worker: Service {
     ) {
         bench.sequence += 1
         let header = WireHeader(
-            sequence: bench.sequence, epoch: bench.state.currentEpoch, incarnation: incarnation)
+            sequence: bench.sequence, life: bench.state.currentLife, incarnation: incarnation)
         do throws(WireError) {
             let frames = try WireCodec.encode(
-                Self.wireMessage(message, cargo), header: header, limits: limits)
+                Self.wireMessage(message, cargo, kept: bench.kept), header: header, limits: limits)
             transport.send(frames, expendable: expendable)
         } catch {
             guard case .result(let attempt, _) = message else {
@@ -267,14 +296,18 @@ package final class Worker: Service {
         }
     }
 
-    private static func wireMessage(_ message: WorkerMessage, _ cargo: Cargo) -> WireMessage {
+    private static func wireMessage(
+        _ message: WorkerMessage, _ cargo: Cargo, kept: [AttemptID: Reply]
+    ) -> WireMessage {
         switch message {
         case .hello(let hello): .hello(hello)
         case .assetRequest(let digest): .assetRequest(digest)
         case .jobReady(let job, let problem): .jobReady(job, problem: problem)
         case .result(let attempt, let time):
-            if case .answer(let answer) = cargo {
-                .result(attempt, answer, computeTime: time)
+            if let reply = kept[attempt] {
+                result(attempt, reply, computeTime: time)
+            } else if case .reply(let reply) = cargo {
+                result(attempt, reply, computeTime: time)
             } else {
                 preconditionFailure("a result without an answer")
             }
@@ -282,5 +315,11 @@ package final class Worker: Service {
         case .heartbeat(let heartbeat): .heartbeat(heartbeat)
         case .goodbye(let reason): .goodbye(reason)
         }
+    }
+
+    private static func result(
+        _ attempt: AttemptID, _ reply: Reply, computeTime: Duration
+    ) -> WireMessage {
+        .result(attempt, reply.answer, question: reply.question, computeTime: computeTime)
     }
 }

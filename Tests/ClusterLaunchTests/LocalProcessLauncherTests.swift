@@ -9,11 +9,12 @@ struct LocalProcessLauncherTests {
         _ count: Int = 1,
         program: String = "sh",
         grace: Duration = .seconds(10),
+        budget: CrashBudget = .none,
         _ script: @escaping @Sendable (Int) -> String
     ) -> LocalProcessLauncher {
         LocalProcessLauncher(
             program: program, count: count, arguments: { ["-c", script($0)] }, gracePeriod: grace,
-            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            budget: budget, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     }
 
     private func ends(of launcher: LocalProcessLauncher) async throws -> [WorkerProcessEnd] {
@@ -64,6 +65,40 @@ struct LocalProcessLauncherTests {
     func signal() async throws {
         let all = try await ends(of: launcher { _ in "kill -9 $$" })
         #expect(all.map(\.cause) == [.signalled(9)])
+    }
+
+    @Test("a worker that dies is started again until its budget is spent")
+    func budget() async throws {
+        let budget = CrashBudget(count: 3, window: .seconds(60), pause: .milliseconds(1))
+        let all = try await ends(of: launcher(budget: budget) { _ in "kill -9 $$" })
+        #expect(all.map(\.cause) == Array(repeating: .signalled(9), count: 4))
+        #expect(all.map(\.isStartedAgain) == [true, true, true, false])
+        #expect(all[0].description.contains("is started again"))
+    }
+
+    @Test(
+        "a worker that ended in order or is not wanted is not started again",
+        arguments: [0, 64, 65, 69])
+    func unwanted(code: Int) async throws {
+        let budget = CrashBudget(count: 3, window: .seconds(60), pause: .milliseconds(1))
+        let all = try await ends(of: launcher(budget: budget) { _ in "exit \(code)" })
+        #expect(all.map(\.isStartedAgain) == [false])
+    }
+
+    @Test("a worker that is started again ends with the scope like the first one")
+    func secondLife() async throws {
+        let file = temporaryFile()
+        let budget = CrashBudget(count: 3, window: .seconds(60), pause: .milliseconds(1))
+        let stream = try await launcher(budget: budget) { _ in
+            "[ -e \(file).once ] || { touch \(file).once; kill -9 $$; }; " + waiting(file)
+        }.withWorkers { ends in
+            _ = try await process(in: file)
+            return ends
+        }
+        var all: [WorkerProcessEnd] = []
+        for await end in stream { all.append(end) }
+        #expect(all.map(\.cause) == [.signalled(9), .signalled(15)])
+        #expect(all.map(\.isStartedAgain) == [true, false])
     }
 
     @Test("a program that is not there is one report")

@@ -12,12 +12,13 @@ struct InMemoryClusterTests {
     private func withCluster(
         _ models: [ToyModel],
         limits: Limits = quickLimits(),
+        confirmedPercent: Double = 0,
         _ body: @Sendable (Coordinator, InMemoryNetwork, [PeerID]) async throws -> Void
     ) async throws {
         let network = InMemoryNetwork()
         let coordinator = Coordinator(
             transport: network.coordinatorTransport(), expected: toyIdentity, version: "test",
-            limits: limits, logger: quietLogger)
+            limits: limits, confirmedPercent: confirmedPercent, logger: quietLogger)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await coordinator.run() }
             var peers: [PeerID] = []
@@ -127,6 +128,101 @@ struct InMemoryClusterTests {
             let remote = try await answers(
                 from: coordinator.executor, to: items, conditioning: toyConditioning())
             #expect(try await local(items) == remote)
+        }
+    }
+
+    @Test("a worker that fails the known questions computes nothing; the others do it all")
+    func knownAnswers() async throws {
+        let liar = ToyModel(.lying(from: 1))
+        try await withCluster([liar, ToyModel()]) { coordinator, _, _ in
+            var known: [KnownAnswer] = []
+            for question in toyItems(step: 5, count: 1) + toyTiles(count: 1) {
+                for answer in try await local([question]).values {
+                    known.append(KnownAnswer(item: question, answer: answer))
+                }
+            }
+            let items = toyItems(step: 0, count: 12)
+            let remote = try await answers(
+                from: coordinator.executor(known: known), to: items,
+                conditioning: toyConditioning())
+            #expect(try await local(items) == remote)
+            #expect(liar.answerCount <= 2)
+            for await event in coordinator.workerEvents {
+                if case .rejected(_, let rejection) = event {
+                    #expect(rejection.code == .knownAnswer)
+                    #expect("\(rejection)".contains("1 of 256 numbers"))
+                    break
+                }
+            }
+        }
+    }
+
+    @Test("a worker that begins to answer wrongly is outvoted where answers are confirmed")
+    func outvoted() async throws {
+        let models = [ToyModel(.lying(from: 3)), ToyModel(), ToyModel()]
+        try await withCluster(models, confirmedPercent: 100) { coordinator, _, _ in
+            for step in 0..<4 {
+                let items = toyItems(step: step, count: 9)
+                let remote = try await answers(
+                    from: coordinator.executor, to: items, conditioning: toyConditioning())
+                #expect(try await local(items) == remote)
+            }
+            #expect(coordinator.counters.confirmed == 36)
+        }
+    }
+
+    @Test("matrix 19: an answer to another question is refused, whatever name it bears")
+    func anotherQuestion() async throws {
+        let network = InMemoryNetwork()
+        let coordinator = Coordinator(
+            transport: network.coordinatorTransport(), expected: toyIdentity, version: "test",
+            limits: quickLimits(), logger: quietLogger)
+        let impostor = network.workerTransport()
+        let sound = Worker(
+            transport: network.workerTransport(), name: "sound", identity: toyIdentity,
+            model: ToyModel(), version: "test", limits: quickLimits(), logger: quietLogger)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await coordinator.run() }
+            group.addTask { try? await sound.run() }
+            group.addTask { try? await impostor.run(tickInterval: .seconds(1)) {} }
+            group.addTask { try await Self.answerWithAnother(impostor) }
+            let items = toyItems(step: 0, count: 12)
+            let remote = try await answers(
+                from: coordinator.executor, to: items, conditioning: toyConditioning())
+            #expect(try await local(items) == remote)
+            #expect(coordinator.counters.unsound > 0)
+            coordinator.shutdown()
+            group.cancelAll()
+            try await group.waitForAll()
+        }
+    }
+
+    /// A worker whose every answer has the right name and shape, and belongs to another question.
+    private static func answerWithAnother(_ transport: InMemoryWorkerTransport) async throws {
+        let model = ToyModel()
+        let conditioning = toyConditioning()
+        try await model.prepare(conditioning)
+        let wrong = toyItems(step: 7, count: 1)[0]
+        let answer = try await model.compute(wrong, conditioning: conditioning.fingerprint)
+        let header = WireHeader(sequence: 1, life: .unknown, incarnation: 5)
+        func send(_ message: WireMessage) throws {
+            transport.send(
+                try WireCodec.encode(message, header: header), expendable: false)
+        }
+        let worker = WorkerID(name: "impostor", incarnation: 5)
+        try send(
+            .hello(Hello(worker: worker, slots: 1, identity: toyIdentity, version: "test")))
+        for await frames in transport.inbound {
+            switch try WireCodec.decode(frames).message {
+            case .openJob(let job, _): try send(.jobReady(job, problem: nil))
+            case .task(let attempt, _, _):
+                try send(
+                    .result(
+                        attempt, answer, question: ContentDigest(wrong.fingerprint),
+                        computeTime: .milliseconds(1)))
+            case .goodbye, .reject: return
+            default: break
+            }
         }
     }
 
@@ -308,7 +404,8 @@ struct WorkerServiceTests {
         let job = JobID(1)
         let attempt = AttemptID(
             task: TaskID(job: job, round: 1, step: 0, index: 0, kind: .denoise), number: 1)
-        let header = WireHeader(sequence: 1, epoch: Epoch(1), incarnation: 0)
+        let header = WireHeader(
+            sequence: 1, life: CoordinatorLife(realm: Realm(1), epoch: Epoch(1)), incarnation: 0)
         func send(_ message: WireMessage, to peer: PeerID) throws {
             hub.send(try WireCodec.encode(message, header: header), to: peer)
         }

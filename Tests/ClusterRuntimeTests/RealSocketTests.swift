@@ -2,6 +2,7 @@ import ClusterCore
 import ClusterRuntime
 import Denoising
 import Testing
+import ZeroMQTransport
 
 @Suite("Coordinator and workers over ZeroMQ in one process", .timeLimit(.minutes(1)))
 struct RealSocketTests {
@@ -166,5 +167,42 @@ struct RealSocketTests {
         let error = await #expect(throws: WorkerError.self) { try await worker.run() }
         guard case .coordinatorSilent(let endpoint, _)? = error else { return }
         #expect(endpoint == gone)
+    }
+
+    @Test("matrix 40: random bytes as well-formed messages are counted and cut off; work goes on")
+    func nonsense() async throws {
+        let conditioning = toyConditioning()
+        let items = toyItems(step: 0, count: 40)
+        try await Self.withCoordinator { coordinator in
+            let worker = try Self.worker("honest", of: coordinator)
+            let fuzzer = try DealerTransport(connecting: coordinator.endpoint)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { try await worker.run() }
+                group.addTask {
+                    try await fuzzer.run(tickInterval: .milliseconds(5)) {
+                        let frames = (0..<Int.random(in: 1...5)).map { _ in
+                            (0..<Int.random(in: 0...300)).map { _ in UInt8.random(in: 0...255) }
+                        }
+                        fuzzer.send(frames, expendable: false)
+                    }
+                }
+                let deadline = ContinuousClock.now + .seconds(30)
+                while coordinator.transportCounters.refused[.malformed] == nil,
+                    ContinuousClock.now < deadline
+                {
+                    let remote = try await answers(
+                        from: coordinator.executor, to: items, conditioning: conditioning)
+                    #expect(
+                        remote
+                            == (try await answers(
+                                from: LocalExecutor(model: ToyModel()), to: items,
+                                conditioning: conditioning)))
+                }
+                #expect(coordinator.transportCounters.refused[.malformed] != nil)
+                fuzzer.shutdown()
+                coordinator.shutdown()
+                try await group.waitForAll()
+            }
+        }
     }
 }

@@ -2,7 +2,7 @@ import ClusterCore
 import ClusterRuntime
 import Denoising
 import Logging
-import Synchronization
+import Locking
 import Tensors
 
 /// A model that costs nothing and whose answers depend on everything in the question.
@@ -11,6 +11,8 @@ final class ToyModel: ComputeModel {
         case sound
         /// Answers with a value that is not finite.
         case notANumber
+        /// Answers with plausible wrong values, from the given answer on.
+        case lying(from: Int)
         /// Throws an error that may not happen elsewhere.
         case failing
         /// Throws ``ComputeError/unsuitable(_:)``.
@@ -20,8 +22,8 @@ final class ToyModel: ComputeModel {
     }
 
     let behaviour: Behaviour
-    private let prepared = Mutex<Set<Fingerprint>>([])
-    private let answered = Mutex(0)
+    private let prepared = Lock<Set<Fingerprint>>([])
+    private let answered = Lock(0)
 
     init(_ behaviour: Behaviour = .sound) { self.behaviour = behaviour }
 
@@ -42,12 +44,18 @@ final class ToyModel: ComputeModel {
         case .failing: throw ToyFailure()
         case .unsuitable: throw ComputeError.unsuitable("the toy takes no such item")
         case .held(let gate): await gate.pass()
-        case .sound, .notANumber: break
+        case .sound, .notANumber, .lying: break
         }
-        answered.withLock { $0 += 1 }
+        let number = answered.withLock { count in
+            count += 1
+            return count
+        }
         switch item {
         case .denoise(let task):
-            let predictions = task.views.map { predict($0, task, conditioning) }
+            var predictions = task.views.map { predict($0, task, conditioning) }
+            if case .lying(let from) = behaviour, number >= from {
+                predictions[0].values[0] += 0.001
+            }
             return .denoise(predictions)
         case .decode(let task):
             let tile = task.tile
@@ -85,7 +93,7 @@ final class Gate: Sendable {
         var hasArrived = false
     }
 
-    private let state = Mutex(State())
+    private let state = Lock(State())
 
     func pass() async {
         await withCheckedContinuation { continuation in
@@ -207,7 +215,7 @@ func answers(
     to items: [WorkItem],
     conditioning: Conditioning
 ) async throws -> [Int: WorkAnswer] {
-    let collected = Mutex<[Int: WorkAnswer]>([:])
+    let collected = Lock<[Int: WorkAnswer]>([:])
     try await executor.execute(items, conditioning: conditioning) { index, answer in
         collected.withLock { answers in
             precondition(answers[index] == nil, "item \(index) was answered twice")

@@ -1,0 +1,189 @@
+package import ClusterCore
+internal import Foundation
+internal import Locking
+
+/// Writes a coordinator's events to a file as they happen, on a task of its own: the coordinator
+/// never waits for it. What cannot be written ends the log, with a warning, and never the run.
+package final class EventLogWriter: EventRecorder {
+    /// Events that may wait for the disk; some minutes of a busy coordinator.
+    private static let maximumWaiting = 1 << 17
+    /// Bytes collected before they are written; a tick writes them too.
+    private static let blockBytes = 64 << 10
+
+    private enum Entry: Sendable {
+        case begin(CoordinatorSetup)
+        case event(CoordinatorEvent, [CoordinatorEffect], Instant)
+    }
+
+    private let path: String
+    private let file: FileHandle
+    private let warn: @Sendable (String) -> Void
+    private let entries: AsyncStream<Entry>
+    private let sink: AsyncStream<Entry>.Continuation
+    private let hasOverflown = Lock(false)
+
+    /// Creates the file, or empties an earlier one. `warn` is told once when the log has to end
+    /// early. Throws ``EventLogError/notWritable(_:reason:)``.
+    package init(path: String, warn: @escaping @Sendable (String) -> Void) throws(EventLogError) {
+        self.path = path
+        self.warn = warn
+        // In place, whatever is there: a device or a pipe is written to, not replaced.
+        let descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+        guard descriptor >= 0 else {
+            throw .notWritable(path, reason: unsafe String(cString: strerror(errno)))
+        }
+        let file = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
+        self.file = file
+        (entries, sink) = AsyncStream.makeStream(
+            bufferingPolicy: .bufferingOldest(Self.maximumWaiting))
+    }
+
+    /// Says whether a log could be made there, and makes none. Throws
+    /// ``EventLogError/notWritable(_:reason:)``.
+    package static func checkWritable(_ path: String) throws(EventLogError) {
+        let files = FileManager.default
+        let folder = URL(fileURLWithPath: path).deletingLastPathComponent().path
+        var isFolder: ObjCBool = false
+        if unsafe files.fileExists(atPath: path, isDirectory: &isFolder) {
+            if isFolder.boolValue { throw .notWritable(path, reason: "it is a folder") }
+            guard files.isWritableFile(atPath: path) else {
+                throw .notWritable(path, reason: "it is there and may not be written")
+            }
+        } else if !files.isWritableFile(atPath: folder) {
+            throw .notWritable(path, reason: "\(folder) is no folder to write in")
+        }
+    }
+
+    package func begin(_ setup: CoordinatorSetup) { put(.begin(setup)) }
+
+    package func record(
+        _ event: CoordinatorEvent, _ effects: [CoordinatorEffect], at now: Instant
+    ) {
+        put(.event(event, effects, now))
+    }
+
+    /// Nothing after a gap is recorded: it could not be replayed.
+    private func put(_ entry: Entry) {
+        hasOverflown.withLock { hasOverflown in
+            guard !hasOverflown else { return }
+            if case .dropped = sink.yield(entry) {
+                hasOverflown = true
+                sink.finish()
+            }
+        }
+    }
+
+    /// Writes what is recorded while `body` runs, which has to outlive the coordinator, and
+    /// returns when all of it is in the file, also when `body` throws or is cancelled. Once in a
+    /// writer's life.
+    package func recording<Result>(_ body: () async throws -> Result) async rethrows -> Result {
+        // A task of its own, because the end of a cancelled run belongs into the log, too.
+        let writing = Task { await write() }
+        do {
+            let result = try await body()
+            sink.finish()
+            await writing.value
+            return result
+        } catch {
+            sink.finish()
+            await writing.value
+            throw error
+        }
+    }
+
+    private func write() async {
+        var page = Page(file: file)
+        do {
+            for await entry in entries { try page.write(entry) }
+            let reason = hasOverflown.withLock { $0 } ? "the disk is too slow" : nil
+            try page.end(stopped: reason)
+            if let reason { warn("the event log \(path) ends early: \(reason)") }
+        } catch {
+            sink.finish()
+            hasOverflown.withLock { $0 = true }
+            warn("the event log \(path) ends early: \(error.localizedDescription)")
+        }
+        try? file.close()
+    }
+
+    /// What is written next.
+    private struct Page {
+        let file: FileHandle
+        private let encoder = EventLogFormat.encoder()
+        private var digests: EventLogDigests?
+        private var events = 0
+        private var block = Data()
+
+        init(file: FileHandle) { self.file = file }
+
+        mutating func write(_ entry: Entry) throws {
+            switch entry {
+            case .begin(let setup):
+                let header = try encoder.encode(
+                    EventLogFormat.Header(
+                        file: EventLogFormat.kind, format: EventLogFormat.version, setup: setup))
+                digests = EventLogDigests(header: header)
+                try add(header)
+                try flush()
+            case .event(let event, let effects, let now):
+                guard var digests else { return }
+                try digests.add(event, at: now.nanoseconds)
+                try digests.add(effects)
+                self.digests = digests
+                events += 1
+                try add(
+                    try encoder.encode(
+                        EventLogFormat.Line(
+                            at: now.nanoseconds, event: event, check: digests.checkText,
+                            effects: digests.effectsText)))
+                if case .tick = event { try flush() }
+            }
+        }
+
+        mutating func end(stopped: String?) throws {
+            guard let digests else { return }
+            try add(
+                try encoder.encode(
+                    EventLogFormat.End(
+                        events: events, stopped: stopped, check: digests.checkText)))
+            try flush()
+        }
+
+        private mutating func add(_ line: Data) throws {
+            block.append(line)
+            block.append(UInt8(ascii: "\n"))
+            if block.count >= EventLogWriter.blockBytes { try flush() }
+        }
+
+        private mutating func flush() throws {
+            try file.write(contentsOf: block)
+            block.removeAll(keepingCapacity: true)
+        }
+    }
+}
+
+/// Why an event log cannot be written or read.
+package enum EventLogError: Error, Equatable, CustomStringConvertible {
+    case notWritable(String, reason: String)
+    case notReadable(String, reason: String)
+    /// Not of ours at all.
+    case foreign(String)
+    case newerFormat(String, format: Int)
+    /// From this line on it is not what was written.
+    case damaged(String, line: Int, reason: String)
+
+    package var description: String {
+        switch self {
+        case .notWritable(let path, let reason):
+            "the event log \(path) cannot be written: \(reason)"
+        case .notReadable(let path, let reason): "\(path) cannot be read: \(reason)"
+        case .foreign(let path):
+            "\(path) is no event log; tessera generate --event-log writes one"
+        case .newerFormat(let path, let format):
+            "\(path) is an event log of format \(format), and this version reads up to "
+                + "\(EventLogFormat.version); replay it with the version that wrote it"
+        case .damaged(let path, let line, let reason):
+            "\(path) is damaged in line \(line): \(reason)"
+        }
+    }
+}

@@ -1,153 +1,193 @@
 package import Denoising
-internal import DiffusionModels
+internal import DurableFiles
 internal import Foundation
-internal import Tensors
+package import Tensors
 
-/// A folder that lets a killed run go on: what is being made (`job.json`) and the canvas after
-/// each of the last two steps (`step-<number>-<checksum>.safetensors`). Files appear whole or not
-/// at all; one process at a time holds the folder.
+/// A folder that lets a killed run go on. One process at a time holds it.
+///
+/// | file | what |
+/// |---|---|
+/// | `manifest.json` | format and job: whose state this is |
+/// | `life.json` | realm and epoch of the newest coordinator |
+/// | `step-<n>.safetensors` | the canvas after n steps; the last two are kept |
+/// | `tiles.journal` | tiles that are decoded |
+/// | `lock` | held while a process works here, with its pid and boot id for people |
+///
+/// Files appear whole or not at all, except the journal, whose torn end is recognised and cut
+/// off. Nothing in a folder is changed before it is clear that it may be.
 package final class CheckpointFolder: Sendable {
     package let path: String
-    private let lock: Int32
+    /// Whether it was opened to go on.
+    package let isResuming: Bool
+    private let lock: StateLock
+    private let session: StateSession
+    private let recorder: CheckpointRecorder
+    private let writer: CheckpointWriter
 
-    private static let generations = 2
+    private static let journalName = "tiles.journal"
+    /// What the manifest is renamed to when the picture is there: the rest can go.
+    private static let finishedName = "finished.json"
 
-    /// Opens the folder for a picture, creating it when it is not there.
+    /// Opens the folder for a picture, creating it when it is not there, and removes what killed
+    /// writers left behind.
     ///
-    /// Throws ``CheckpointError``: another process works in it, it holds another picture's state,
-    /// or it holds this one's and `resume` is false.
-    package init(path: String, job: Provenance, resume: Bool) throws(CheckpointError) {
-        do {
-            try FileManager.default.createDirectory(
-                atPath: path, withIntermediateDirectories: true)
-        } catch {
-            throw .unusable(path: path, reason: error.localizedDescription)
+    /// `beforeWrite` is called on the writing thread before each write, for injected faults;
+    /// `onEvent` from any thread. Throws ``CheckpointError``: another process works in the
+    /// folder, it holds another picture's state or a damaged or newer one, or it holds this
+    /// picture's and `resume` is false.
+    package init(
+        path: String,
+        job: Provenance,
+        resume: Bool,
+        beforeWrite: StateWriteHook? = nil,
+        onEvent: @escaping @Sendable (StateEvent) -> Void = { _ in }
+    ) throws(CheckpointError) {
+        let path = Self.withoutTrailingSlash(path)
+        do { try makeFolder(path) } catch {
+            throw .unusable(path: path, reason: error.reason)
         }
-        let lock = unsafe open(path + "/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
-        guard lock >= 0 else {
-            throw .unusable(path: path, reason: unsafe String(cString: strerror(errno)))
+        let lock = try StateLock(folder: path)
+        let manifest = try Self.adopt(job, in: path, resume: resume, beforeWrite: beforeWrite)
+        if manifest.job.version != job.version {
+            onEvent(.otherVersion(held: manifest.job.version))
         }
-        guard flock(lock, LOCK_EX | LOCK_NB) == 0 else {
-            close(lock)
-            throw .locked(path: path)
-        }
+        let session = StateSession(
+            folder: path, run: manifest.run, beforeWrite: beforeWrite, announce: onEvent)
+        let recorder = CheckpointRecorder(session: session)
         self.path = path
+        isResuming = resume
         self.lock = lock
-        try adopt(job, resume: resume)
+        self.session = session
+        self.recorder = recorder
+        writer = CheckpointWriter { recorder.record($0) }
     }
 
-    deinit { close(lock) }
+    /// Raises the epoch, durably: to be called once, before anything of this process can be
+    /// heard by workers. Throws ``CheckpointError``; then nothing was changed.
+    package func beginLife() throws(CheckpointError) -> StateLife { try session.beginLife() }
 
-    /// The newest state that is whole; nil when no step was finished yet. A damaged newest one is
-    /// passed over for the one before.
-    package func latest() throws(CheckpointError) -> DenoisingState? {
-        for file in files().reversed() {
-            guard let canvas = try? LatentFile.read(path + "/" + file.name),
-                CRC32C.of(canvas.values) == file.checksum
-            else { continue }
-            return DenoisingState(canvas: canvas, nextStep: file.step)
+    /// The newest state that is whole; nil when no step was finished yet, or none of those is.
+    /// Damaged ones are passed over, and said.
+    package func latest() -> DenoisingState? {
+        for file in Self.checkpoints(in: path).reversed() {
+            do {
+                let state = try file.read(of: session.run, in: path)
+                recorder.adopt(step: file.step)
+                return state
+            } catch {
+                session.announce(
+                    .passedOver(
+                        file: path + "/" + file.name, reason: error.reason,
+                        instead: "an older checkpoint is taken, or the run begins anew"))
+            }
         }
         return nil
     }
 
-    /// Keeps the state after a step, and drops those that are too old.
+    /// Keeps the state after a step, and drops those that are too old. Returns at once; a disk
+    /// that is slow delays nobody, one that is full is said (``StateEvent``) and tried again with
+    /// the next step. Throws ``CheckpointError/superseded(path:epoch:by:)``, after which the run
+    /// has to end.
     package func save(_ state: DenoisingState) throws(CheckpointError) {
-        let checksum = CRC32C.of(state.canvas.values)
-        let file = StateFile(step: state.nextStep, checksum: checksum)
-        do {
-            try LatentFile.write(state.canvas, to: path + "/" + file.name)
-        } catch {
-            throw .unusable(path: path, reason: "\(error)")
-        }
-        for old in files().dropLast(Self.generations) { remove(old.name) }
+        try writer.submit(state)
     }
 
-    /// The picture is there: nothing has to be kept.
-    package func finish() {
-        for file in files() { remove(file.name) }
-        remove(Self.jobName)
+    /// Waits until what was saved is on disk. A state that could not be written is tried once
+    /// more, for room may have come free.
+    package func settle() async { await writer.settle() }
+
+    /// Whether the checkpoint after this step is on disk.
+    package func isSaved(step: Int) -> Bool { recorder.holds(step: step) }
+
+    /// The decoded tiles of a finished latent: what an earlier process has left of the same
+    /// latent, or none. Nil, and said, when the disk does not take a journal.
+    package func journal(for latent: Latent, grid: TileGrid) -> TileJournal? {
+        let binding = TileJournal.Binding(
+            run: session.run, latent: CRC32C.of(latent.values),
+            tiles: grid.rows * grid.columns)
+        return TileJournal(
+            path: path + "/" + Self.journalName, binding: binding, syncEvery: grid.columns,
+            session: session)
+    }
+
+    /// The picture is there: nothing has to be kept but the folder's line of lives.
+    package func finish() async {
+        await writer.settle(wanted: false)
+        guard session.supersession == nil else { return }
+        // From here on a kill leaves a folder that says that its picture is there.
+        unsafe rename(path + "/" + StateManifest.name, path + "/" + Self.finishedName)
+        syncFolder(of: path + "/" + Self.finishedName)
+        Self.removeFinished(in: path)
     }
 
     // MARK: - Files
 
-    private static let jobName = "job.json"
-
-    private struct StateFile {
-        let step: Int
-        let checksum: UInt32
-
-        init(step: Int, checksum: UInt32) {
-            self.step = step
-            self.checksum = checksum
-        }
-
-        /// Parses `step-12-0badcafe.safetensors`; nil for other files.
-        init?(name: String) {
-            let parts = name.split(separator: "-")
-            guard parts.count == 3, parts[0] == "step", let step = Int(parts[1]),
-                parts[2].hasSuffix(".safetensors"),
-                let checksum = UInt32(parts[2].dropLast(".safetensors".count), radix: 16)
-            else { return nil }
-            self.init(step: step, checksum: checksum)
-        }
-
-        var name: String { "step-\(step)-\(String(checksum, radix: 16)).safetensors" }
+    private static func withoutTrailingSlash(_ path: String) -> String {
+        var path = path
+        while path.count > 1, path.hasSuffix("/") { path.removeLast() }
+        return path
     }
 
-    private func files() -> [StateFile] {
-        let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
-        return names.compactMap(StateFile.init(name:)).sorted { $0.step < $1.step }
+    private static func checkpoints(in folder: String) -> [CheckpointFile] {
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+        return names.compactMap(CheckpointFile.init(name:)).sorted { $0.step < $1.step }
     }
 
-    private func remove(_ name: String) {
-        try? FileManager.default.removeItem(atPath: path + "/" + name)
+    /// Removes what a finished run leaves, its mark last.
+    private static func removeFinished(in folder: String) {
+        let names = checkpoints(in: folder).map(\.name) + [journalName, finishedName]
+        for name in names { unsafe unlink(folder + "/" + name) }
     }
 
-    private func adopt(_ job: Provenance, resume: Bool) throws(CheckpointError) {
-        let file = path + "/" + Self.jobName
-        guard let bytes = FileManager.default.contents(atPath: file) else {
-            return try write(job, to: file)
+    private static func adopt(
+        _ job: Provenance, in folder: String, resume: Bool, beforeWrite: StateWriteHook?
+    ) throws(CheckpointError) -> StateManifest {
+        let begun = hasState(folder)
+        guard let held = try StateManifest.read(in: folder) else {
+            guard !begun || exists(folder + "/" + finishedName) else {
+                throw .damaged(
+                    file: folder + "/" + StateManifest.name,
+                    reason: "it is missing although there are checkpoints")
+            }
+            removeFinished(in: folder)
+            removeAbandoned(in: folder)
+            return try create(job, in: folder, beforeWrite: beforeWrite)
         }
-        guard let held = try? JSONDecoder().decode(Provenance.self, from: bytes) else {
-            throw .unusable(path: path, reason: "its \(Self.jobName) is damaged or newer")
+        let differences = held.differences(to: job)
+        guard differences.isEmpty else {
+            throw .otherPicture(path: folder, differences: differences)
         }
-        guard held == job else { throw .otherPicture(path: path, held: held.request.prompt) }
-        guard resume || files().isEmpty else { throw .started(path: path) }
+        guard resume || !begun else { throw .started(path: folder) }
+        removeAbandoned(in: folder)
+        return held
     }
 
-    private func write(_ job: Provenance, to file: String) throws(CheckpointError) {
+    private static func hasState(_ folder: String) -> Bool {
+        !checkpoints(in: folder).isEmpty || exists(folder + "/" + journalName)
+    }
+
+    private static func exists(_ path: String) -> Bool { unsafe access(path, F_OK) == 0 }
+
+    private static func create(
+        _ job: Provenance, in folder: String, beforeWrite: StateWriteHook?
+    ) throws(CheckpointError) -> StateManifest {
+        let manifest = StateManifest(job: job)
         do {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-            try encoder.encode(job).write(to: URL(fileURLWithPath: file), options: .atomic)
+            try beforeWrite?(StateWrite(kind: .manifest, step: 0))
+            try AtomicFile.write(manifest.text, to: folder + "/" + StateManifest.name)
         } catch {
-            throw .unusable(path: path, reason: error.localizedDescription)
+            throw .unusable(path: folder, reason: reasonText(error))
         }
+        return manifest
     }
-}
 
-/// Why a state folder cannot be used.
-package enum CheckpointError: Error, Equatable, CustomStringConvertible {
-    case unusable(path: String, reason: String)
-    /// Another process holds the folder.
-    case locked(path: String)
-    /// The folder belongs to another request, plan, model or compute class.
-    case otherPicture(path: String, held: String)
-    /// The folder holds a begun run of this very picture.
-    case started(path: String)
-
-    package var description: String {
-        switch self {
-        case .unusable(let path, let reason):
-            "the state folder \(path) cannot be used: \(reason)"
-        case .locked(let path):
-            "another tessera works in the state folder \(path); wait for it or name another"
-        case .otherPicture(let path, let held):
-            "the state folder \(path) holds another picture (\"\(held)\", or the same with other "
-                + "flags, weights or machine class); finish that one or name another folder"
-        case .started(let path):
-            "the state folder \(path) holds a begun run of this picture; add --resume to go on "
-                + "with it, or name another folder"
+    /// Temporary files of killed writers, of whatever step.
+    private static func removeAbandoned(in folder: String) {
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+        let targets = names.compactMap(AtomicFile.target(ofTemporary:)).filter {
+            $0 == StateManifest.name || $0 == LifeRecord.name
+                || CheckpointFile(name: $0) != nil
         }
+        for target in Set(targets) { AtomicFile.removeAbandoned(for: folder + "/" + target) }
     }
 }

@@ -60,23 +60,33 @@ package struct ImageGenerator: Sendable {
     }
 
     /// Decodes the finished latent tile by tile into `stream`, which is finished at the end.
-    /// Holds a few rows of tiles, whatever the picture's height.
+    /// Tiles that `journal` holds are not decoded, and the others are put there. Holds a few rows
+    /// of tiles, whatever the picture's height.
     package func decode(
         _ latent: Latent,
         with executor: some TaskExecutor,
         into stream: PNGStream,
+        keeping journal: TileJournal? = nil,
         onProgress: (GenerationProgress) async throws -> Void
     ) async throws {
         let grid = picture.tiles
+        let count = grid.rows * grid.columns
         var blender = TileBlender(
             grid: grid, height: picture.request.height, width: picture.request.width)
-        try await onProgress(.tile(done: 0, of: grid.rows * grid.columns))
+        var done = journal?.count ?? 0
+        try await onProgress(.tile(done: done, of: count))
         let rowsAtOnce = max(1, (Self.tilesInFlight + grid.columns - 1) / grid.columns)
         var row = 0
         while row < grid.rows {
             let rows = row..<min(row + rowsAtOnce, grid.rows)
-            let tiles = try await decodedTiles(
-                of: latent, rows: rows, with: executor, onProgress: onProgress)
+            let tiles = try await tiles(
+                of: latent, in: rows.lowerBound * grid.columns..<rows.upperBound * grid.columns,
+                with: executor, journal: journal,
+                onTile: { isRepeated in
+                    // One that the journal only seemed to hold is counted already.
+                    if !isRepeated { done += 1 }
+                    try await onProgress(.tile(done: done, of: count))
+                })
             for first in stride(from: 0, to: tiles.count, by: grid.columns) {
                 let line = Array(tiles[first..<first + grid.columns])
                 try stream.append(rows: blender.add(rowOfTiles: line))
@@ -86,30 +96,45 @@ package struct ImageGenerator: Sendable {
         try stream.finish()
     }
 
-    /// The tiles of some rows of the grid, row-major.
-    private func decodedTiles(
+    /// Some tiles of the grid, which is row-major: out of the journal, or decoded.
+    private func tiles(
         of latent: Latent,
-        rows: Range<Int>,
+        in range: Range<Int>,
         with executor: some TaskExecutor,
-        onProgress: (GenerationProgress) async throws -> Void
+        journal: TileJournal?,
+        onTile: (_ isRepeated: Bool) async throws -> Void
     ) async throws -> [RGBTile] {
-        let grid = picture.tiles
-        let first = rows.lowerBound * grid.columns
-        let windows = grid.tiles[first..<rows.upperBound * grid.columns]
-        let items = windows.enumerated().map { index, window in
-            WorkItem.decode(
-                DecodeTask(
-                    index: index, tile: LatentView.window(window).gather(from: latent)))
+        let windows = picture.tiles.tiles
+        let scale = picture.tiles.scaleFactor
+        var tiles: [Int: RGBTile] = [:]
+        var (items, repeated): ([WorkItem], Set<Int>) = ([], [])
+        for index in range {
+            let window = windows[index]
+            let isHeld = journal?.holds(index) ?? false
+            if let tile = journal?.tile(
+                index, height: window.height * scale, width: window.width * scale)
+            {
+                tiles[index] = tile
+            } else {
+                if isHeld { repeated.insert(index) }
+                items.append(
+                    .decode(
+                        DecodeTask(
+                            index: index,
+                            tile: LatentView.window(window).gather(from: latent))))
+            }
         }
-        var tiles: [RGBTile?] = Array(repeating: nil, count: items.count)
-        var done = 0
-        try await executor.execute(items, conditioning: conditioning) { index, answer in
-            tiles[index] = try checked(answer, for: windows[first + index], index: first + index)
-            done += 1
-            try await onProgress(.tile(done: first + done, of: grid.rows * grid.columns))
+        if !items.isEmpty {
+            try await executor.execute(items, conditioning: conditioning) { index, answer in
+                guard range.contains(index) else { throw DecodingFailure.unasked(tile: index) }
+                let tile = try checked(answer, for: windows[index], index: index)
+                tiles[index] = tile
+                await journal?.append(tile, index: index)
+                try await onTile(repeated.contains(index))
+            }
         }
-        return try tiles.enumerated().map { index, tile in
-            guard let tile else { throw DecodingFailure.unanswered(tile: first + index) }
+        return try range.map { index throws(DecodingFailure) in
+            guard let tile = tiles[index] else { throw .unanswered(tile: index) }
             return tile
         }
     }
@@ -134,12 +159,15 @@ package struct ImageGenerator: Sendable {
 package enum DecodingFailure: Error, Equatable, CustomStringConvertible {
     /// The executor returned before every tile was decoded.
     case unanswered(tile: Int)
+    /// The executor answered for a tile that it was not asked for.
+    case unasked(tile: Int)
     /// The answer for a tile is no picture of the right size.
     case unsuitable(tile: Int, expected: Extent)
 
     package var description: String {
         switch self {
         case .unanswered(let tile): "tile \(tile) was not decoded"
+        case .unasked(let tile): "tile \(tile) was decoded without being asked for"
         case .unsuitable(let tile, let expected):
             "the answer for tile \(tile) is no picture of \(expected) pixels"
         }

@@ -1,0 +1,70 @@
+internal import Denoising
+internal import DiffusionModels
+internal import Foundation
+internal import Locking
+internal import Tensors
+
+/// Writes checkpoints and drops the ones that are too old, on whatever thread it is called.
+final class CheckpointRecorder: Sendable {
+    private let session: StateSession
+    private let memory = Lock(Memory())
+
+    private struct Memory {
+        /// Steps whose checkpoints are known to be whole, oldest first.
+        var kept: [Int] = []
+        var trouble = TroubleGate()
+    }
+
+    private static let generations = 2
+
+    init(session: StateSession) { self.session = session }
+
+    /// Counts a checkpoint that was found whole among those that are kept.
+    func adopt(step: Int) { memory.withLock { $0.kept = [step] } }
+
+    func holds(step: Int) -> Bool { memory.withLock { $0.kept.contains(step) } }
+
+    func record(_ state: DenoisingState) -> CheckpointWriter.Outcome {
+        if let supersession = session.supersession { return .ended(supersession) }
+        let clock = ContinuousClock()
+        let start = clock.now
+        let write = StateWrite(kind: .checkpoint, step: state.nextStep)
+        do {
+            try session.willWrite(write)
+            try CheckpointFile.write(state, of: session.run, in: session.folder)
+        } catch {
+            failed(write, error, at: clock.now)
+            return .failed
+        }
+        let kept = memory.withLock { memory in
+            memory.kept = (memory.kept + [state.nextStep]).suffix(Self.generations)
+            return memory.kept
+        }
+        dropAllBut(kept)
+        let byteCount = state.canvas.values.count * MemoryLayout<Float>.size
+        session.announce(
+            .saved(step: state.nextStep, byteCount: byteCount, took: clock.now - start))
+        let failures = memory.withLock { $0.trouble.succeeded() }
+        if failures > 0 { session.announce(.recovered(write, failures: failures)) }
+        return .written
+    }
+
+    private func failed(_ write: StateWrite, _ error: any Error, at now: ContinuousClock.Instant) {
+        guard memory.withLock({ $0.trouble.failed(at: now) }) else { return }
+        session.announce(.failed(write, reason: text(error)))
+    }
+
+    private func text(_ error: any Error) -> String {
+        if case WeightsError.unwritable(_, let reason) = error { return reason }
+        return reasonText(error)
+    }
+
+    /// Only after a new one is whole: what was kept before, damaged ones included, stays until
+    /// then.
+    private func dropAllBut(_ kept: [Int]) {
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: session.folder)) ?? []
+        for file in names.compactMap(CheckpointFile.init(name:)) where !kept.contains(file.step) {
+            try? FileManager.default.removeItem(atPath: session.folder + "/" + file.name)
+        }
+    }
+}

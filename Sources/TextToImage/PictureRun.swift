@@ -1,0 +1,160 @@
+package import Denoising
+internal import DiffusionModels
+internal import ImageOutput
+package import Tensors
+
+/// What a run tells on its way.
+package enum PictureRunEvent: Equatable, Sendable {
+    case progress(GenerationProgress)
+    /// The run goes on after so many steps; 0 when it was to go on and nothing was kept.
+    case resumed(afterStep: Int)
+    /// So many tiles were decoded by an earlier process.
+    case tilesKept(Int, of: Int)
+}
+
+/// One picture on its way from noise to its file, with what it takes to go on after a kill at
+/// any point.
+package struct PictureRun: Sendable {
+    private let generator: ImageGenerator
+    private let provenance: Provenance
+    private let output: String
+    private let saveLatents: String?
+    private let state: CheckpointFolder?
+
+    /// `output` and `saveLatents` are the files to write; `state` is where to keep what a later
+    /// process needs to go on.
+    package init(
+        generator: ImageGenerator,
+        provenance: Provenance,
+        output: String,
+        saveLatents: String? = nil,
+        state: CheckpointFolder? = nil
+    ) {
+        self.generator = generator
+        self.provenance = provenance
+        self.output = output
+        self.saveLatents = saveLatents
+        self.state = state
+    }
+
+    /// Denoises, from the last checkpoint if there is one, and decodes what is not decoded yet.
+    ///
+    /// However it ends, what was saved is on disk when it returns, as far as the disk takes it.
+    /// Throws ``PictureRunFailure`` when the finished picture cannot be written, and what the
+    /// executor and the state folder throw.
+    package func perform(
+        noise: Latent,
+        with executor: some TaskExecutor,
+        onEvent: (PictureRunEvent) -> Void
+    ) async throws {
+        do {
+            let latent = try await denoise(noise, with: executor, onEvent: onEvent)
+            let unsaved = failure { try writeLatents(latent) }
+            if let failure = await failure({ try await decode(latent, with: executor, onEvent) }) {
+                throw await outcome(of: failure)
+            }
+            if let unsaved { throw await outcome(of: unsaved) }
+        } catch {
+            await state?.settle()
+            throw error
+        }
+        await state?.finish()
+    }
+
+    private func denoise(
+        _ noise: Latent, with executor: some TaskExecutor, onEvent: (PictureRunEvent) -> Void
+    ) async throws -> Latent {
+        var start = generator.initialState(noise: noise)
+        if let saved = state?.latest(), saved.canvas.hasSameExtents(as: start.canvas),
+            saved.nextStep <= generator.picture.plan.stepCount
+        {
+            start = saved
+            onEvent(.resumed(afterStep: saved.nextStep))
+        } else if state?.isResuming == true {
+            onEvent(.resumed(afterStep: 0))
+        }
+        return try await generator.denoise(
+            from: start, with: executor, onProgress: { onEvent(.progress($0)) },
+            onStep: { try state?.save($0) })
+    }
+
+    private func writeLatents(_ latent: Latent) throws {
+        if let saveLatents { try LatentFile.write(latent, to: saveLatents) }
+    }
+
+    private func decode(
+        _ latent: Latent, with executor: some TaskExecutor, _ onEvent: (PictureRunEvent) -> Void
+    ) async throws {
+        let tiles = generator.picture.tiles
+        let journal = state?.journal(for: latent, grid: tiles)
+        if let journal, journal.count > 0 {
+            onEvent(.tilesKept(journal.count, of: tiles.rows * tiles.columns))
+        }
+        let request = provenance.request
+        let stream = try PNGStream(
+            path: output, width: request.width, height: request.height,
+            texts: provenance.texts)
+        try await generator.decode(
+            latent, with: executor, into: stream, keeping: journal,
+            onProgress: { onEvent(.progress($0)) })
+    }
+}
+
+// MARK: - Failures
+
+extension PictureRun {
+    private func failure(_ body: () async throws -> Void) async -> (any Error)? {
+        do { try await body() } catch { return error }
+        return nil
+    }
+
+    private func failure(_ body: () throws -> Void) -> (any Error)? {
+        do { try body() } catch { return error }
+        return nil
+    }
+
+    /// What a failure after the last step means: a file that cannot be written costs the latents
+    /// only when nothing keeps them.
+    private func outcome(of failure: any Error) async -> any Error {
+        guard failure is ImageOutputError || failure is WeightsError else { return failure }
+        guard let state else {
+            return PictureRunFailure(
+                reason: "\(failure)", latents: saveLatents.map { .file($0) } ?? .lost)
+        }
+        // What was removed may have made room for a checkpoint that the disk did not take.
+        await state.settle()
+        return PictureRunFailure(
+            reason: "\(failure)",
+            latents: state.isSaved(step: generator.picture.plan.stepCount)
+                ? .folder(state.path) : saveLatents.map { .file($0) } ?? .lost)
+    }
+}
+
+/// The picture was computed and could not be written.
+package struct PictureRunFailure: Error, Equatable, CustomStringConvertible {
+    /// Where the finished latents are.
+    package enum Latents: Equatable, Sendable {
+        /// A run that resumes from this state folder only decodes.
+        case folder(String)
+        /// In the file that was asked for.
+        case file(String)
+        case lost
+    }
+
+    package let reason: String
+    package let latents: Latents
+
+    package var description: String {
+        switch latents {
+        case .folder(let path):
+            "\(reason); the finished latents are kept: make room, or name another --output, and go "
+                + "on with --state-dir \(path) --resume, which only decodes"
+        case .file(let path):
+            "\(reason); the finished latents are in \(path)"
+        case .lost:
+            "\(reason); make room, or name another --output, and add --state-dir, which keeps the "
+                + "finished latents so that --resume only decodes, or --save-latents, which writes "
+                + "them before decoding"
+        }
+    }
+}

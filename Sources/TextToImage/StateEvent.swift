@@ -1,0 +1,93 @@
+/// A write into a state folder, announced to ``CheckpointFolder``'s hook before it happens.
+package struct StateWrite: Hashable, Sendable, CustomStringConvertible {
+    package enum Kind: String, Sendable {
+        /// What the folder holds.
+        case manifest
+        /// The raised epoch.
+        case epoch
+        /// The latents after a step.
+        case checkpoint
+        /// One decoded tile.
+        case journal
+    }
+
+    package let kind: Kind
+    /// A checkpoint's count of finished steps, a journal's tile, an epoch's number; else 0.
+    package let step: Int
+
+    package init(kind: Kind, step: Int) {
+        self.kind = kind
+        self.step = step
+    }
+
+    package var description: String {
+        switch kind {
+        case .manifest: "the manifest"
+        case .epoch: "epoch \(step)"
+        case .checkpoint: "the checkpoint after step \(step)"
+        case .journal: "decoded tile \(step)"
+        }
+    }
+}
+
+/// Called on the writing thread before each write into a state folder. What it throws is taken
+/// for the disk's refusal; what it waits for is taken for the disk's slowness.
+package typealias StateWriteHook = @Sendable (StateWrite) throws -> Void
+
+/// What a person should know about a state folder while a run uses it.
+package enum StateEvent: Equatable, Sendable {
+    /// The latents after so many steps are on disk.
+    case saved(step: Int, byteCount: Int, took: Duration)
+    /// A write failed. The run goes on, and what was on disk before is intact.
+    case failed(StateWrite, reason: String)
+    /// Writing works again, after so many writes that failed.
+    case recovered(StateWrite, failures: Int)
+    /// A file was not believed, and what is done instead.
+    case passedOver(file: String, reason: String, instead: String)
+    /// The folder was begun by another version of the program.
+    case otherVersion(held: String)
+
+    package var description: String {
+        switch self {
+        case .saved(let step, _, _): "the checkpoint after step \(step) is on disk"
+        case .failed(let write, let reason):
+            "\(write) could not be written (\(reason)); what was kept before is intact and the "
+                + "run goes on"
+        case .recovered(let write, let failures):
+            "state is kept again: \(write) was written, after \(failures) that could not be"
+        case .passedOver(let file, let reason, let instead): "\(file) \(reason); \(instead)"
+        case .otherVersion(let held):
+            "this run was begun by tessera \(held) and goes on with \(tesseraVersion)"
+        }
+    }
+
+    /// Whether it is a warning; else it is news.
+    package var isWarning: Bool {
+        switch self {
+        case .failed, .passedOver, .otherVersion: true
+        case .saved, .recovered: false
+        }
+    }
+}
+
+/// Decides which of many failures in a row are said: the first, then one a minute, then the end.
+struct TroubleGate {
+    private var failures = 0
+    private var said: ContinuousClock.Instant?
+
+    static let period: Duration = .seconds(60)
+
+    /// Whether to say this failure.
+    mutating func failed(at now: ContinuousClock.Instant) -> Bool {
+        failures += 1
+        if let said, now - said < Self.period { return false }
+        said = now
+        return true
+    }
+
+    /// How many failures have ended; 0 when there were none.
+    mutating func succeeded() -> Int {
+        defer { self = TroubleGate() }
+        return failures
+    }
+}

@@ -1,0 +1,203 @@
+import Denoising
+import DiffusionModels
+import Foundation
+import ImageOutput
+import Synchronization
+import Tensors
+import TextToImage
+
+/// Answers at once, by a formula: predictions are half the sample, and tiles have pixels that say
+/// where they are. Counts what it is asked.
+final class ToyExecutor: TaskExecutor {
+    private let isReversed: Bool
+    private let onAnswer: @Sendable (WorkItem) async throws -> Void
+    private let asked = Mutex<[WorkItem]>([])
+
+    /// Delivers the answers of a batch in reverse order when `isReversed`; `onAnswer` runs before
+    /// each.
+    init(
+        isReversed: Bool = false,
+        onAnswer: @escaping @Sendable (WorkItem) async throws -> Void = { _ in }
+    ) {
+        self.isReversed = isReversed
+        self.onAnswer = onAnswer
+    }
+
+    /// The tiles it was asked to decode, in order.
+    var decoded: [Int] {
+        asked.withLock { items in
+            items.compactMap { item in
+                if case .decode(let task) = item { task.index } else { nil }
+            }
+        }
+    }
+
+    /// The steps it was asked tasks of, each once.
+    var steps: [Int] {
+        asked.withLock { items in
+            Set(
+                items.compactMap { item in
+                    if case .denoise(let task) = item { task.step } else { nil }
+                }
+            ).sorted()
+        }
+    }
+
+    func execute(
+        _ items: [WorkItem],
+        conditioning: Conditioning,
+        deliver: (_ index: Int, _ answer: WorkAnswer) async throws -> Void
+    ) async throws {
+        for item in isReversed ? items.reversed() : items {
+            try await onAnswer(item)
+            asked.withLock { $0.append(item) }
+            try await deliver(item.index, Self.answer(item))
+        }
+    }
+
+    private static func answer(_ item: WorkItem) -> WorkAnswer {
+        switch item {
+        case .denoise(let task):
+            return .denoise(task.views.map { $0.sample.mapValues { $0 / 2 } })
+        case .decode(let task):
+            let tile = task.tile
+            let (height, width) = (tile.height * 8, tile.width * 8)
+            let bytes = (0..<height * width).flatMap { position in
+                let value = tile.values[position / width / 8 * tile.width + position % width / 8]
+                return (0..<3).map { _ in UInt8(max(0, min(255, 128 + 40 * value))) }
+            }
+            return .decode(RGBTile(height: height, width: width, bytes: bytes))
+        }
+    }
+}
+
+/// A small model and what is made with it, in a folder that goes away with it.
+final class ToyStudio: Sendable {
+    let folder = NSTemporaryDirectory() + "tessera-studio-\(UUID().uuidString)"
+    let model: ModelFolder
+
+    init() throws {
+        try ModelSynthesizer(preset: .tiny).write(to: folder + "/model")
+        model = try ModelFolder(path: folder + "/model")
+    }
+
+    deinit { try? FileManager.default.removeItem(atPath: folder) }
+
+    func path(_ name: String) -> String { folder + "/" + name }
+
+    func generator(width: Int = 256, height: Int = 256, seed: UInt64 = 5) throws -> ImageGenerator {
+        let request = GenerationRequest(
+            prompt: "hills", width: width, height: height, steps: 3, guidanceScale: 1, seed: seed,
+            method: "cutdiffusion")
+        let embedding = PromptEmbedding(
+            hiddenStates: Tensor(zeros: Shape(77, 4)), pooled: Tensor(zeros: Shape(4)))
+        return ImageGenerator(
+            picture: try PicturePlan(request: request, model: model),
+            conditioning: Conditioning(prompt: embedding, negative: embedding))
+    }
+
+    func job(_ generator: ImageGenerator) -> Provenance {
+        Provenance(
+            request: generator.picture.request, plan: generator.picture.fingerprint,
+            weights: Fingerprint(value: 2), computeClass: "toy")
+    }
+
+    /// What a run left behind besides its picture.
+    struct Report {
+        var events: [PictureRunEvent] = []
+        var stateEvents: [StateEvent] = []
+        var failure: (any Error)?
+    }
+
+    /// Runs as one process does, to the end or to its failure.
+    func run(
+        _ generator: ImageGenerator,
+        to output: String,
+        state: String? = nil,
+        resume: Bool = false,
+        saveLatents: String? = nil,
+        with executor: ToyExecutor = ToyExecutor(),
+        beforeWrite: StateWriteHook? = nil,
+        stateLog: EventLog<StateEvent> = EventLog(),
+        onEvent: @Sendable (PictureRunEvent) -> Void = { _ in }
+    ) async throws -> Report {
+        let folder = try state.map {
+            try CheckpointFolder(
+                path: $0, job: job(generator), resume: resume, beforeWrite: beforeWrite,
+                onEvent: { stateLog.add($0) })
+        }
+        if let folder { _ = try folder.beginLife() }
+        let run = PictureRun(
+            generator: generator, provenance: job(generator), output: output,
+            saveLatents: saveLatents, state: folder)
+        var report = Report()
+        do {
+            try await run.perform(
+                noise: try generator.picture.initialNoise(from: nil), with: executor,
+                onEvent: {
+                    report.events.append($0)
+                    onEvent($0)
+                })
+        } catch {
+            report.failure = error
+        }
+        report.stateEvents = stateLog.all
+        return report
+    }
+}
+
+/// Events in the order of their coming, from any thread.
+final class EventLog<Event: Sendable>: Sendable {
+    private struct State {
+        var events: [Event] = []
+        var waiters:
+            [(isIt: @Sendable (Event) -> Bool, continuation: CheckedContinuation<Void, Never>)] = []
+    }
+
+    private let state = Mutex(State())
+
+    var all: [Event] { state.withLock { $0.events } }
+
+    func add(_ event: Event) {
+        let served = state.withLock { state in
+            state.events.append(event)
+            let served = state.waiters.filter { $0.isIt(event) }.map(\.continuation)
+            state.waiters.removeAll { $0.isIt(event) }
+            return served
+        }
+        for continuation in served { continuation.resume() }
+    }
+
+    /// Returns when such an event has come.
+    func wait(for isIt: @escaping @Sendable (Event) -> Bool) async {
+        await withCheckedContinuation { continuation in
+            let isThere = state.withLock { state in
+                if state.events.contains(where: isIt) { return true }
+                state.waiters.append((isIt, continuation))
+                return false
+            }
+            if isThere { continuation.resume() }
+        }
+    }
+}
+
+/// The bytes of a file; empty when it is not there.
+func bytes(of path: String) -> Data { FileManager.default.contents(atPath: path) ?? Data() }
+
+func names(in folder: String) -> [String] {
+    ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).sorted()
+}
+
+/// Every file of a folder with its bytes.
+func snapshot(of folder: String) -> [String: Data] {
+    Dictionary(uniqueKeysWithValues: names(in: folder).map { ($0, bytes(of: folder + "/" + $0)) })
+}
+
+/// Puts a folder in the state of a snapshot.
+func restore(_ snapshot: [String: Data], to folder: String) throws {
+    try? FileManager.default.removeItem(atPath: folder)
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    for (name, bytes) in snapshot {
+        try bytes.write(to: URL(fileURLWithPath: folder + "/" + name))
+    }
+}

@@ -21,6 +21,7 @@ struct ClusterOptions: ParsableArguments {
     var workers = 0
 
     @Option(
+        name: [.long, .customLong("bind")],
         help: ArgumentHelp(
             "Take workers in at this address, such as tcp://127.0.0.1:5570; port * is a free one.",
             valueName: "url"
@@ -30,93 +31,182 @@ struct ClusterOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "Write the address to this file, for tessera worker --join.", valueName: "file")
+            """
+            Write what a worker needs to this file, for tessera worker --join: the address and, \
+            unless plaintext will do, keys. Whoever can read it can join.
+            """,
+            valueName: "file")
     )
     var join: String?
 
-    @Flag(
-        help: "Allow plaintext to leave this machine. Anyone on the network can read and forge it."
-    )
-    var insecure = false
+    @OptionGroup var security: SecurityOptions
 
     @Option(
         help: ArgumentHelp(
-            "Give up after so many seconds without any worker.", valueName: "seconds")
+            """
+            Give up after so many seconds without any worker; 120 if left out. A coordinator \
+            that stays up then waits for ever.
+            """,
+            valueName: "seconds")
     )
-    var workerTimeout: Double = 120
+    var workerTimeout: Double?
+
+    @Option(
+        help: ArgumentHelp(
+            """
+            Part of all tasks, in percent, that two workers compute and whose answers have to \
+            agree; 1 with --listen if left out, otherwise 0. The picture does not depend on it, \
+            unless a worker computes wrongly: then its answer is outvoted, or the run fails.
+            """,
+            valueName: "percent")
+    )
+    var confirm: Double?
+
+    @Option(
+        help: ArgumentHelp(
+            """
+            Write everything that the coordinator decides to this file, a JSON object a line, for \
+            tessera simulate --replay. A full disk ends the log and not the run.
+            """,
+            valueName: "file")
+    )
+    var eventLog: String?
 
     func validate() throws {
+        if eventLog != nil && !isRemote {
+            throw ValidationError(
+                "--event-log needs --workers or --listen: without them nobody has to decide")
+        }
+        if let confirm, !(0...100).contains(confirm) {
+            throw ValidationError("--confirm should be 0 to 100 percent, got \(confirm)")
+        }
         if workers < 0 || workers > Limits.standard.maximumWorkers {
             throw ValidationError(
                 "--workers should be 0 to \(Limits.standard.maximumWorkers), got \(workers)")
         }
-        if !(workerTimeout > 0 && workerTimeout <= 1e6) {
+        if let workerTimeout, !(workerTimeout > 0 && workerTimeout <= 1e6) {
             throw ValidationError("--worker-timeout should be a positive number of seconds")
         }
         if join != nil && listen == nil {
             throw ValidationError("--join needs --listen, the address to write into the file")
+        }
+        if (security.key != nil || security.authorizedKeys != nil) && listen == nil {
+            throw ValidationError("--key and --authorized-keys need --listen, where workers come")
         }
     }
 
     /// Whether anything but this process computes.
     var isRemote: Bool { workers > 0 || listen != nil }
 
-    /// Refuses an address that cannot be listened at, before anything is computed.
-    func checkAddress() throws(TransportError) {
-        if let listen { try Endpoint.check(listen, insecure: insecure, isBinding: true) }
+    /// Refuses an address that cannot be listened at, and keys that cannot be used, before
+    /// anything is computed.
+    func checkAddress(stateDir: String?) throws {
+        if let listen { try security.check(listen: listen, join: join, stateDir: stateDir) }
+    }
+
+    /// Refuses a log that cannot be written, before anything is computed.
+    func checkEventLog() throws(EventLogError) {
+        if let eventLog { try EventLogWriter.checkWritable(eventLog) }
     }
 
     private var limits: Limits {
         var limits = Limits.standard
-        limits.noWorkerTimeout = .seconds(workerTimeout)
+        if let workerTimeout { limits.noWorkerTimeout = .seconds(workerTimeout) }
         return limits
     }
 
-    /// Runs `body` with an executor whose workers are this machine's new processes and whoever
-    /// comes to `--listen`. All of them are gone when it returns.
+    /// What one worker's word is not enough for, in percent of all tasks.
+    private var confirmedPercent: Double { confirm ?? (listen == nil ? 0 : 1) }
+
+    /// Runs `body` with a coordinator whose workers are this machine's new processes and whoever
+    /// comes to `--listen`. All of them are gone when it returns; those of other machines wait for
+    /// a run that was interrupted and has a state folder. `workerFaults` are further arguments of a
+    /// worker process.
     func withWorkers(
         of model: ModelFolder,
         identity: ModelIdentity,
+        life: CoordinatorLife,
         threads: Int,
         memoryBudget: ByteCount,
+        stateDir: String?,
         reporter: RunReporter,
-        _ body: @escaping @Sendable (RemoteExecutor) async throws -> Void
+        drill: FaultDrill?,
+        workerFaults: @escaping @Sendable (_ index: Int) -> [String],
+        _ body: @escaping @Sendable (Coordinator) async throws -> Void
     ) async throws {
+        let limits = limits
+        let log = try eventLog.map { try EventLogWriter(path: $0) { reporter.warning($0) } }
+        if listen != nil { raiseDescriptorLimit() }
+        let address = listen ?? "tcp://127.0.0.1:*"
+        let door = try security.door(at: address, join: join, stateDir: stateDir)
         let coordinator = try Coordinator(
-            endpoint: listen ?? "tcp://127.0.0.1:*",
-            insecure: insecure,
+            endpoint: address,
+            security: door.security,
+            onNotice: { reporter.note($0) },
             expected: identity,
             version: tesseraVersion,
+            life: life,
             limits: limits,
+            confirmedPercent: confirmedPercent,
+            recorder: log,
+            decorate: { drill?.decorated($0, limits: limits) ?? $0 },
             logger: .quiet
         )
+        defer { reporter.transport(coordinator.transportCounters) }
+        if security.insecure { reporter.insecure(coordinator.endpoint) }
         if let join {
-            try JoinFile(endpoint: coordinator.endpoint, insecure: insecure).write(to: join)
+            let file = door.joinFile(for: Endpoint.advertised(coordinator.endpoint))
+            try file.write(to: join)
+            reporter.note("\(join) lets workers join at \(file.endpoint)")
         }
         if listen != nil {
             reporter.note("waiting for workers at \(coordinator.endpoint)")
         }
+        let invitation = try LocalInvitation(
+            to: door.joinFile(for: Endpoint.local(coordinator.endpoint)))
         let launcher = LocalProcessLauncher(
             count: workers,
             arguments: { index in
-                [
-                    "worker", "--connect", coordinator.endpoint, "--name", "worker \(index)",
-                    "--model", model.path, "--threads", "\(threads)",
+                ["worker"] + invitation.arguments + [
+                    "--name", "worker \(index)", "--model", model.path, "--threads", "\(threads)",
                     "--memory-budget", "\(memoryBudget)",
-                ]
+                ] + workerFaults(index)
             },
             logger: .quiet
         )
+        let serving: @Sendable () async throws -> Void = {
+            try await serve(coordinator, isResumable: stateDir != nil, reporter: reporter) {
+                try await launcher.withWorkers { ends in
+                    try await run(body, with: coordinator, watching: ends, reporter)
+                }
+            }
+        }
+        if let log { try await log.recording(serving) } else { try await serving() }
+    }
+
+    /// Runs the coordinator while `body` runs, and says goodbye to its workers after.
+    private func serve(
+        _ coordinator: Coordinator,
+        isResumable: Bool,
+        reporter: RunReporter,
+        _ body: @escaping @Sendable () async throws -> Void
+    ) async throws {
+        // No child of this task: a signal that cancels it must not cut the goodbyes off.
+        let service = Task { try await coordinator.run() }
+        defer { reporter.cluster(coordinator.counters) }
         try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await coordinator.run() }
             group.addTask {
                 for await event in coordinator.workerEvents { reporter.worker(event) }
             }
-            defer { coordinator.shutdown() }
-            try await launcher.withWorkers { ends in
-                try await run(body, with: coordinator.executor, watching: ends, reporter)
+            do {
+                try await body()
+            } catch {
+                coordinator.shutdown(isReturning: isResumable && error is CancellationError)
+                _ = await service.result
+                throw error
             }
             coordinator.shutdown()
+            try await service.value
             try await group.waitForAll()
         }
     }
@@ -124,8 +214,8 @@ struct ClusterOptions: ParsableArguments {
     /// Runs `body` while telling of workers that end before it does; gives up when the last one
     /// has and nobody else can come.
     private func run(
-        _ body: @escaping @Sendable (RemoteExecutor) async throws -> Void,
-        with executor: RemoteExecutor,
+        _ body: @escaping @Sendable (Coordinator) async throws -> Void,
+        with coordinator: Coordinator,
         watching ends: AsyncStream<WorkerProcessEnd>,
         _ reporter: RunReporter
     ) async throws {
@@ -135,7 +225,7 @@ struct ClusterOptions: ParsableArguments {
                 return false
             }
             group.addTask {
-                try await body(executor)
+                try await body(coordinator)
                 return true
             }
             defer { group.cancelAll() }
@@ -150,12 +240,36 @@ struct ClusterOptions: ParsableArguments {
     ) async throws {
         var left = workers
         for await end in ends {
-            left -= 1
+            if !end.isStartedAgain { left -= 1 }
             if left == 0, listen == nil {
                 throw CommandFailure(.unavailable, "no worker is left: \(end)")
             }
             reporter.note("\(end)")
         }
+    }
+}
+
+/// How the workers that this process starts find it. Keys travel in a file of their own that
+/// goes away with this value: a command line can be read by everyone.
+final class LocalInvitation: Sendable {
+    let arguments: [String]
+    private let folder: String?
+
+    init(to file: JoinFile) throws {
+        guard file.keys != nil || file.insecure else {
+            arguments = ["--connect", file.endpoint]
+            folder = nil
+            return
+        }
+        let folder = NSTemporaryDirectory() + "/tessera-\(UUID().uuidString)"
+        try KeyFiles.makeFolder(folder)
+        self.folder = folder
+        arguments = ["--join", folder + "/workers.join"]
+        try file.write(to: arguments[1])
+    }
+
+    deinit {
+        if let folder { try? FileManager.default.removeItem(atPath: folder) }
     }
 }
 

@@ -46,6 +46,8 @@ struct DoctorReport: Encodable {
     let version: String
     let machine: Machine
     let libraries: [Library]
+    /// Whether libzmq can encrypt, without which no worker of another machine can join.
+    let encryption: Bool
     let compute: Compute
     let model: Model
     let problems: [Problem]
@@ -54,6 +56,12 @@ struct DoctorReport: Encodable {
         var problems: [Problem] = []
         let compute = examineCompute(&problems)
         let model = examineModel(modelFolder, &problems)
+        if !ZeroMQLibrary.hasCurve {
+            problems.append(
+                Problem(
+                    finding: "libzmq was built without CURVE and cannot encrypt",
+                    remedy: "install a libzmq with libsodium; Debian's libzmq5 has it"))
+        }
         return DoctorReport(
             version: tesseraVersion,
             machine: .present,
@@ -63,6 +71,7 @@ struct DoctorReport: Encodable {
                 Library(name: "openblas", version: BLASLibrary.configuration),
                 Library(name: "protobuf-c", version: ProtobufLibrary.version),
             ],
+            encryption: ZeroMQLibrary.hasCurve,
             compute: compute,
             model: model,
             problems: problems
@@ -125,6 +134,7 @@ extension DoctorReport {
         ]
         lines += libraries.map { ($0.name, $0.version) }
         lines += [
+            ("encryption", encryption ? "CURVE" : "none"),
             (
                 "instructions",
                 "\(compute.instructionSet ?? "none") "

@@ -4,6 +4,7 @@ import ClusterRuntime
 import ComputeBackends
 import Denoising
 import DiffusionModels
+import FaultInjection
 import Foundation
 import ImageOutput
 import Tensors
@@ -23,8 +24,12 @@ struct GenerateCommand: AsyncParsableCommand {
               tessera generate --prompt "a lake at dawn" --size 4x --output lake.png
               tessera generate --prompt "a lake at dawn" --size 4x --workers 2 --output lake.png
               tessera generate --prompt "a lake at dawn" --size 4096x4096 --model sdxl \\
-                --listen tcp://10.0.0.1:5570 --insecure --join lake.join --output lake.png
+                --listen tcp://10.0.0.1:5570 --join lake.join --output lake.png
               (elsewhere) tessera worker --join lake.join --model sdxl
+              tessera generate --prompt "a lake at dawn" --workers 3 --output lake.png \\
+                --fault 'task:drop@0.02;ack:delay=2s@1/50' --worker-fault '0:compute:slow=10x'
+              tessera generate --prompt "a lake at dawn" --size 16x --output lake.png \\
+                --state-dir lake.state     (killed; then the same again with --resume)
             """
     )
 
@@ -48,6 +53,8 @@ struct GenerateCommand: AsyncParsableCommand {
     var saveLatents: String?
 
     @OptionGroup(title: "Resuming") var state: StateOptions
+    @OptionGroup(title: "Fault injection") var faults: FaultOptions
+    @OptionGroup(title: "Fault injection") var workerFaults: WorkerFaultOptions
 
     @Flag(help: "Print one JSON object per event on standard output.")
     var json = false
@@ -56,12 +63,17 @@ struct GenerateCommand: AsyncParsableCommand {
         if options.prompt == nil {
             throw ValidationError("--prompt is missing: say what the picture shows")
         }
+        try faults.check(
+            allowed: FaultOptions.ofCoordinators, elsewhere: FaultOptions.notInCoordinators)
+        try workerFaults.check(workers: cluster.workers)
     }
 
     mutating func run() async throws {
         let command = self
         do {
-            try await withInterruption { try await command.generate() }
+            try await withInterruption(
+                overdue: { Main.abandon(with: command.state.failure(after: $0)) },
+                { try await command.generate() })
         } catch let interruption as Interrupted {
             throw command.state.failure(after: interruption)
         }
@@ -70,82 +82,71 @@ struct GenerateCommand: AsyncParsableCommand {
     /// Everything that can be wrong is found before anything is computed.
     private func generate() async throws {
         let reporter = RunReporter(json: json)
-        try cluster.checkAddress()
+        let drill = try faults.drill(name: "coordinator")
+        if let drill { reporter.faults(drill) }
+        if !workerFaults.choices.isEmpty {
+            reporter.workerFaults(workerFaults, of: cluster.workers)
+        }
+        defer { if let drill { reporter.faultsDone(drill) } }
+        try cluster.checkAddress(stateDir: state.stateDir)
+        try cluster.checkEventLog()
         try PNGStream.checkWritable(output)
         if let saveLatents { try PNGStream.checkWritable(saveLatents) }
         let model = try options.model.open()
         let latents = try options.readInitialLatents()
-        let request = options.request(for: model, initialLatents: latents)
-        let picture = try PicturePlan(request: request, model: model)
-        let noise = try picture.initialNoise(from: latents)
+        let setup = try PictureSetup(
+            request: options.request(for: model, initialLatents: latents),
+            initialLatents: latents, model: model)
         let weights = try model.fingerprint()
-        reporter.planned(picture)
+        reporter.planned(setup.picture)
 
         let backend = try compute.backend(sharing: cluster.workers)
-        let encoded = try PromptEncoder(model: model, backend: backend)
-            .encode(prompt: request.prompt, negativePrompt: request.negativePrompt)
-        for truncation in encoded.truncations { reporter.note("\(truncation)") }
+        let provenance = setup.provenance(weights: weights, backend: backend)
+        let (checkpoints, life) = try state.open(
+            for: provenance, reporter: reporter, beforeWrite: drill?.beforeWrite)
+        warnOfShortDisks(setup.picture, reporter)
 
-        let generator = ImageGenerator(picture: picture, conditioning: encoded.conditioning)
-        let provenance = Provenance(
-            request: request, plan: picture.fingerprint, weights: weights,
-            computeClass: "\(backend.computeClass)")
+        let prepared = try setup.prepared(with: model, backend: backend)
+        for truncation in prepared.truncations { reporter.note(truncation) }
         let run = PictureRun(
-            generator: generator, provenance: provenance, output: output, saveLatents: saveLatents,
-            checkpoints: try state.open(for: provenance))
+            generator: prepared.generator, provenance: provenance, output: output,
+            saveLatents: saveLatents, state: checkpoints)
         let clock = ContinuousClock()
         let start = clock.now
         if cluster.isRemote {
+            let known = try await prepared.knownAnswers(of: model, backend: backend)
             try await cluster.withWorkers(
                 of: model,
                 identity: ModelIdentity(weights: weights, computeClass: backend.computeClass),
+                life: life,
                 threads: backend.threads,
                 memoryBudget: compute.memoryBudget,
-                reporter: reporter
-            ) { executor in
-                try await run.perform(noise: noise, with: executor, reporter: reporter)
+                stateDir: state.stateDir,
+                reporter: reporter,
+                drill: drill,
+                workerFaults: { [workerFaults, faults] in
+                    workerFaults.arguments(ofWorker: $0, faults)
+                }
+            ) { coordinator in
+                try await run.perform(
+                    noise: setup.noise, with: coordinator.executor(known: known),
+                    onEvent: { reporter.run($0, drill?.injector) })
             }
         } else {
             let host = ModelHost(
                 model: try LoadedModel(
                     folder: model, backend: backend, memoryBudget: compute.budget))
             try await run.perform(
-                noise: noise, with: LocalExecutor(model: host), reporter: reporter)
+                noise: setup.noise, with: LocalExecutor(model: host),
+                onEvent: { reporter.run($0, drill?.injector) })
         }
         reporter.finished(
             output: output, took: clock.now - start, weights: weights.description)
     }
-}
 
-/// One picture on its way from noise to its file.
-struct PictureRun: Sendable {
-    let generator: ImageGenerator
-    let provenance: Provenance
-    let output: String
-    let saveLatents: String?
-    let checkpoints: CheckpointFolder?
-
-    /// Denoises, from the last checkpoint if there is one, and decodes.
-    func perform(
-        noise: Latent,
-        with executor: some TaskExecutor,
-        reporter: RunReporter
-    ) async throws {
-        var state = generator.initialState(noise: noise)
-        if let saved = try checkpoints?.latest() {
-            reporter.note("resuming after step \(saved.nextStep)")
-            state = saved
-        }
-        let latent = try await generator.denoise(
-            from: state, with: executor, onProgress: { reporter.progress($0) },
-            onStep: { try checkpoints?.save($0) })
-        if let saveLatents { try LatentFile.write(latent, to: saveLatents) }
-        let request = provenance.request
-        let stream = try PNGStream(
-            path: output, width: request.width, height: request.height,
-            texts: provenance.texts)
-        try await generator.decode(
-            latent, with: executor, into: stream, onProgress: { reporter.progress($0) })
-        checkpoints?.finish()
+    private func warnOfShortDisks(_ picture: PicturePlan, _ reporter: RunReporter) {
+        let demands = HeadRoom.demands(
+            of: picture, output: output, savedLatents: saveLatents, state: state.stateDir)
+        for shortage in HeadRoom.shortages(demands) { reporter.warning("\(shortage)") }
     }
 }

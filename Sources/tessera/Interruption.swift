@@ -1,4 +1,6 @@
+import Dispatch
 import Foundation
+import Synchronization
 import UnixSignals
 
 /// A signal asked the program to stop.
@@ -8,18 +10,26 @@ struct Interrupted: Error, CustomStringConvertible {
 }
 
 /// Runs `body`; SIGINT and SIGTERM cancel it, and ``Interrupted`` is thrown once it has cleaned
-/// up. A second signal finds no handler any more and ends the process at once.
+/// up. When that takes longer than `grace`, as in the middle of a long forward, `overdue` ends
+/// the process: supervisors kill what does not end in time. A second signal finds no handler any
+/// more and ends the process at once.
 func withInterruption<Result: Sendable>(
+    grace: Duration = .seconds(20),
+    overdue: @escaping @Sendable (Interrupted) -> Never = { Main.abandon(with: $0) },
     _ body: @escaping @Sendable () async throws -> Result
 ) async throws -> Result {
     let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm)
+    let cleanup = Cleanup()
+    defer { cleanup.isOver.withLock { $0 = true } }
     return try await withThrowingTaskGroup(of: Result?.self) { group in
         group.addTask { try await body() }
         group.addTask {
             for await received in signals {
                 signal(SIGINT, SIG_DFL)
                 signal(SIGTERM, SIG_DFL)
-                throw Interrupted(signal: received)
+                let interruption = Interrupted(signal: received)
+                cleanup.mustEnd(within: grace) { overdue(interruption) }
+                throw interruption
             }
             return nil
         }
@@ -28,5 +38,19 @@ func withInterruption<Result: Sendable>(
             if let result { return result }
         }
         throw CancellationError()
+    }
+}
+
+/// What happens between a signal and the end of what it interrupts.
+private final class Cleanup: Sendable {
+    let isOver = Mutex(false)
+
+    /// Calls `overdue` on a thread of its own unless it is over by then: whatever holds up the
+    /// cleaning up may hold up every other thread as well.
+    func mustEnd(within grace: Duration, else overdue: @escaping @Sendable () -> Never) {
+        let seconds = grace / .seconds(1)
+        DispatchQueue.global().asyncAfter(deadline: .now() + seconds) {
+            if !self.isOver.withLock({ $0 }) { overdue() }
+        }
     }
 }

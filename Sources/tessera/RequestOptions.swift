@@ -133,10 +133,17 @@ extension RequestOptions {
     /// The request for a model; what was left out becomes the defaults.
     func request(for model: ModelFolder, initialLatents: Latent? = nil) -> GenerationRequest {
         let extent = size.resolved(nativeSide: model.nativeSide)
+        var request = self.request(width: extent.width, height: extent.height)
+        request.initialLatents = initialLatents?.digestText
+        return request
+    }
+
+    /// The request for a picture of given extents, without a file's noise.
+    func request(width: Int, height: Int) -> GenerationRequest {
         var request = GenerationRequest(
             prompt: prompt ?? "",
-            width: extent.width,
-            height: extent.height,
+            width: width,
+            height: height,
             steps: steps,
             guidanceScale: guidanceScale,
             seed: seed,
@@ -152,16 +159,20 @@ extension RequestOptions {
         request.sizeConditioning = sizeConditioning
         request.interaction = interaction
         request.compatibility = compat
-        request.initialLatents = initialLatents.map { latents in
-            var digest = Fingerprinter()
-            digest.add(latents.values)
-            return digest.fingerprint.description
-        }
         return request
     }
 
     /// What `--initial-latents` names; nil without it.
     func readInitialLatents() throws -> Latent? { try initialLatents.map(LatentFile.read) }
+}
+
+extension Latent {
+    /// What a request says about the noise that it starts from.
+    var digestText: String {
+        var digest = Fingerprinter()
+        digest.add(values)
+        return digest.fingerprint.description
+    }
 }
 
 extension PictureSize: ExpressibleByArgument {

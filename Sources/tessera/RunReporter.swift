@@ -1,5 +1,6 @@
 import ClusterCore
 import Denoising
+import FaultInjection
 import Foundation
 import Synchronization
 import Tensors
@@ -17,6 +18,50 @@ final class RunReporter: Sendable {
     func note(_ text: String) {
         display.withLock { $0.note(text) }
         emit("note", ["text": .string(text)])
+    }
+
+    /// Something that may cost the run dear, and does not stop it.
+    func warning(_ text: String) {
+        display.withLock { $0.note("warning: " + text) }
+        emit("warning", ["text": .string(text)])
+    }
+
+    func run(_ event: PictureRunEvent) {
+        switch event {
+        case .progress(let progress): self.progress(progress)
+        case .resumed(let step):
+            let text = step > 0 ? "after step \(step)" : "at the first step: none was kept"
+            display.withLock { $0.note("resuming " + text) }
+            emit("resumed", ["step": .int(step)])
+        case .tilesKept(let tiles, let count):
+            display.withLock { $0.note("\(tiles) of \(count) tiles are decoded already") }
+            emit("tiles_kept", ["tiles": .int(tiles), "of": .int(count)])
+        }
+    }
+
+    /// What a state folder has to tell.
+    func state(_ event: StateEvent) {
+        switch event {
+        case .saved(let step, let byteCount, let took):
+            emit(
+                "checkpoint",
+                [
+                    "step": .int(step), "bytes": .int(byteCount),
+                    "seconds": .double(took / .seconds(1)),
+                ])
+        case _ where event.isWarning: warning(event.description)
+        default: note(event.description)
+        }
+    }
+
+    /// Which life of its state folder this process is.
+    func life(_ life: StateLife, in folder: String) {
+        emit(
+            "state",
+            [
+                "folder": .string(folder), "epoch": .int(Int(clamping: life.epoch)),
+                "realm": .string("\(Fingerprint(value: life.realm))"),
+            ])
     }
 
     func planned(_ picture: PicturePlan) {
@@ -61,8 +106,130 @@ final class RunReporter: Sendable {
             ("\(worker) is lost: \(reason); \(live) at work", live)
         case .suspected(let worker): ("\(worker) is silent", nil)
         case .recovered(let worker): ("\(worker) is back", nil)
+        case .quarantined(let worker, let time, let reason):
+            ("\(worker) is left alone for \(time.components.seconds) s: \(reason)", nil)
+        case .released(let worker): ("\(worker) may work again", nil)
         case .left: nil
         }
+    }
+
+    /// Tells people, then whoever waits for a milestone to break something.
+    func run(_ event: PictureRunEvent, _ injector: FaultInjector?) {
+        run(event)
+        switch event {
+        case .progress(.step(let done, _)): injector?.reached(.step, number: done)
+        case .progress(.tile(let done, _)): injector?.reached(.tile, number: done)
+        case .progress(.views), .resumed, .tilesKept: break
+        }
+    }
+
+    /// A job begins or is over.
+    func job(_ job: JobStatus) {
+        note("job \(job.id): \(job.story)")
+        emit(
+            "job",
+            [
+                "id": .string(job.id), "state": .string(job.phase.text),
+                "reason": .string(job.reason), "output": .string(job.output),
+            ])
+    }
+
+    /// A coordinator takes jobs from now on.
+    func takesJobs(at control: String, workersAt endpoint: String, waiting: Int) {
+        note("taking jobs at \(control), workers at \(endpoint)")
+        emit(
+            "coordinator",
+            [
+                "control": .string(control), "endpoint": .string(endpoint),
+                "waiting": .int(waiting),
+            ])
+    }
+
+    /// Things will be broken on purpose.
+    func faults(_ drill: FaultDrill) {
+        display.withLock { $0.note(drill.banner) }
+        emit(
+            "faults",
+            [
+                "spec": .string("\(drill.injector.spec)"),
+                "seed": .string("\(drill.injector.seed)"),
+            ])
+    }
+
+    /// The same of worker processes on this machine.
+    func workerFaults(_ options: WorkerFaultOptions, of workers: Int) {
+        for index in 0..<workers {
+            guard let spec = options.spec(ofWorker: index) else { continue }
+            display.withLock {
+                $0.note("FAULTS ARE BEING INJECTED on purpose into worker \(index): \(spec)")
+            }
+            emit("faults", ["spec": .string("\(spec)"), "worker": .int(index)])
+        }
+    }
+
+    /// What was broken on purpose.
+    func faultsDone(_ drill: FaultDrill) {
+        display.withLock { $0.note(drill.summary) }
+        for count in drill.injector.counts {
+            emit(
+                "faults-done",
+                [
+                    "fault": .string("\(count.rule)"), "injected": .int(count.injected),
+                    "of": .int(count.seen),
+                ])
+        }
+    }
+
+    /// What the cluster went through; said only when there was any trouble.
+    func cluster(_ counters: ClusterCounters) {
+        let numbers: [(String, Int)] = [
+            ("stale", counters.stale), ("unsound", counters.unsound),
+            ("malformed", counters.malformed), ("failed", counters.failed),
+            ("resent", counters.resent), ("expired", counters.expired),
+            ("copied", counters.copied), ("recalled", counters.recalled),
+            ("unconfirmed", counters.unconfirmed), ("outvoted", counters.outvoted),
+            ("lost", counters.lost), ("rejected", counters.rejected),
+            ("quarantined", counters.quarantined),
+        ]
+        let quiet: [(String, Int)] = [
+            ("accepted", counters.accepted), ("confirmed", counters.confirmed),
+            ("joined", counters.joined),
+        ]
+        emit(
+            "cluster",
+            Dictionary(uniqueKeysWithValues: (quiet + numbers).map { ($0.0, .int($0.1)) }))
+        let trouble = numbers.filter { $0.1 > 0 }.map { "\($0.1) \($0.0)" }
+        guard !trouble.isEmpty else { return }
+        display.withLock { display in
+            display.note(
+                "\(counters.accepted) answers from \(counters.joined) workers; on the way: "
+                    + trouble.joined(separator: ", "))
+        }
+    }
+
+    /// Plaintext was asked for: said so loudly that nobody can miss it.
+    func insecure(_ endpoint: String) {
+        display.withLock { $0.note(InsecureBanner.text(endpoint)) }
+        emit(
+            "insecure",
+            ["endpoint": .string(endpoint), "text": .string("not encrypted, not authenticated")])
+    }
+
+    /// What came to the coordinator's door in all.
+    func transport(_ counters: TransportCounters) {
+        if let summary = counters.refusalSummary {
+            display.withLock { $0.note("at the door: \(summary)") }
+        }
+        let refused = counters.refused.map { ($0.key.rawValue, $0.value) }
+        emit(
+            "transport",
+            [
+                "accepted": .int(counters.accepted), "established": .int(counters.established),
+                "ended": .int(counters.ended), "ended_unheard": .int(counters.endedUnheard),
+                "messages": .int(counters.messages),
+                "refused": .counts(Dictionary(uniqueKeysWithValues: refused)),
+                "refused_total": .int(counters.totalRefused),
+            ])
     }
 
     func finished(output: String, took duration: Duration, weights: String) {
@@ -84,6 +251,7 @@ final class RunReporter: Sendable {
         case string(String)
         case int(Int)
         case double(Double)
+        case counts([String: Int])
 
         func encode(to encoder: any Encoder) throws {
             var container = encoder.singleValueContainer()
@@ -91,6 +259,7 @@ final class RunReporter: Sendable {
             case .string(let value): try container.encode(value)
             case .int(let value): try container.encode(value)
             case .double(let value): try container.encode(value)
+            case .counts(let value): try container.encode(value)
             }
         }
     }
@@ -99,9 +268,12 @@ final class RunReporter: Sendable {
         guard printsEvents else { return }
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        let fields = fields.merging(["event": .string(event)]) { $1 }
+        let fields = fields.merging(
+            ["event": .string(event), "ms": .int(Int(monotonicMilliseconds()))]
+        ) { $1 }
         guard var line = try? encoder.encode(fields) else { return }
         line.append(UInt8(ascii: "\n"))
-        FileHandle.standardOutput.write(line)
+        // Under the lock: events come from several threads, lines stay whole.
+        display.withLock { _ in FileHandle.standardOutput.write(line) }
     }
 }

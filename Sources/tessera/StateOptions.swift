@@ -1,17 +1,30 @@
 import ArgumentParser
+import ClusterCore
 import TextToImage
 
 /// Going on after a kill.
 struct StateOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "Keep the state after each step here, so that a killed run can go on.",
+            """
+            Keep here what a killed run needs to go on: the latents after each step (the last two \
+            checkpoints) and the tiles that are decoded. The folder is created when it is not \
+            there, belongs to one picture at a time, and is emptied when the picture is written. \
+            A full or slow disk there does not stop the run. It takes three times the latents, and \
+            while decoding some five bytes per pixel.
+            """,
             valueName: "folder"
         )
     )
     var stateDir: String?
 
-    @Flag(help: "Go on from what --state-dir holds; the picture is the same to the byte.")
+    @Flag(
+        help: """
+            Go on from what --state-dir holds, with the same flags as before; --output, --workers \
+            and the like may differ. The picture is the same to the byte. Without anything held \
+            the run begins at the first step, so a supervisor can always give it.
+            """
+    )
     var resume = false
 
     func validate() throws {
@@ -20,10 +33,21 @@ struct StateOptions: ParsableArguments {
         }
     }
 
-    /// The folder, held for this process; nil without `--state-dir`.
-    func open(for job: Provenance) throws(CheckpointError) -> CheckpointFolder? {
-        guard let stateDir else { return nil }
-        return try CheckpointFolder(path: stateDir, job: job, resume: resume)
+    /// The folder, held for this process, and the coordinator's life in it: the epoch is raised
+    /// before any socket binds. Without `--state-dir` no folder, and the first life of a realm of
+    /// its own. `beforeWrite` is ``CheckpointFolder``'s.
+    func open(
+        for job: Provenance, reporter: RunReporter, beforeWrite: StateWriteHook? = nil
+    ) throws(CheckpointError) -> (folder: CheckpointFolder?, life: CoordinatorLife) {
+        guard let stateDir else {
+            return (nil, CoordinatorLife(realm: .random(), epoch: Epoch(1)))
+        }
+        let folder = try CheckpointFolder(
+            path: stateDir, job: job, resume: resume, beforeWrite: beforeWrite,
+            onEvent: { reporter.state($0) })
+        let life = try folder.beginLife()
+        reporter.life(life, in: folder.path)
+        return (folder, CoordinatorLife(realm: Realm(life.realm), epoch: Epoch(life.epoch)))
     }
 
     /// What an interrupted run ends with.
@@ -31,6 +55,7 @@ struct StateOptions: ParsableArguments {
         guard let stateDir else { return CommandFailure(.interrupted, "\(interruption)") }
         return CommandFailure(
             .resumable,
-            "\(interruption); go on with --state-dir \(stateDir) --resume")
+            "\(interruption); what is done is kept: to go on, give the same command with "
+                + "--state-dir \(stateDir) --resume")
     }
 }

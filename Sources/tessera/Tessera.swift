@@ -8,6 +8,7 @@ import Foundation
 import ImageOutput
 import Sampling
 import TextToImage
+import ZeroMQTransport
 
 /// The command line: argument parsing and wiring, no logic.
 struct Tessera: ParsableCommand {
@@ -28,8 +29,10 @@ struct Tessera: ParsableCommand {
             """,
         version: tesseraVersion,
         subcommands: [
-            GenerateCommand.self, PlanCommand.self, WorkerCommand.self, DoctorCommand.self,
-            SynthesizeCommand.self, BenchCommand.self,
+            GenerateCommand.self, PlanCommand.self, WorkerCommand.self, CoordinatorCommand.self,
+            SubmitCommand.self, StatusCommand.self, CancelCommand.self, WorkersCommand.self,
+            DrainCommand.self, KeygenCommand.self, TokenCommand.self, DoctorCommand.self,
+            SynthesizeCommand.self, BenchCommand.self, SimulateCommand.self, FaultProxyCommand.self,
         ]
     )
 }
@@ -39,6 +42,8 @@ enum Main {
     static func main() async {
         // A peer or a pipe that goes away is an error of the call that notices, not a death.
         signal(SIGPIPE, SIG_IGN)
+        // Nor is a file that grows to the user's limit: it is a full disk like any other.
+        signal(SIGXFSZ, SIG_IGN)
         do {
             var command = try Tessera.parseAsRoot()
             if var asynchronous = command as? any AsyncParsableCommand {
@@ -57,6 +62,13 @@ enum Main {
         FileHandle.standardError.write(Data("tessera: \(error)\n".utf8))
         Foundation.exit(status.rawValue)
     }
+
+    /// As for any other error, without waiting for what other threads are at.
+    static func abandon(with error: any Error) -> Never {
+        let status = ExitStatus(of: error) ?? .bug
+        FileHandle.standardError.write(Data("tessera: \(error)\n".utf8))
+        _exit(status.rawValue)
+    }
 }
 
 extension ExitStatus {
@@ -74,9 +86,22 @@ extension ExitStatus {
         case is BackendError: self = .usage
         case is ComputeError, is DenoisingError: self = .badData
         case is DecodingFailure: self = .bug
+        case EventLogError.notWritable: self = .usage
+        case is EventLogError: self = .badData
+        case let failure as PictureRunFailure:
+            if case .folder = failure.latents { self = .resumable } else { self = .badData }
+        case is Interrupted: self = .interrupted
         case TransportError.invalidEndpoint, TransportError.plaintextRefused: self = .usage
+        case TransportError.keyRefused, TransportError.securityMismatch,
+            TransportError.handshakeRefused:
+            self = .badData
+        case KeyFileError.exists, KeyFileError.unwritable: self = .usage
+        case is KeyFileError: self = .badData
         case is TransportError, JobFailure.noWorkers, WorkerError.coordinatorSilent:
             self = .unavailable
+        case ControlError.silent: self = .unavailable
+        case ControlError.unsuitable: self = .usage
+        case WorkerError.hung: self = .bug
         case is JobFailure, is WorkerError: self = .badData
         case is CancellationError: self = .interrupted
         case is ExitCode, is ValidationError, is CleanExit: return nil

@@ -3,7 +3,9 @@ import ClusterCore
 import ClusterLaunch
 import ClusterRuntime
 import ComputeBackends
+import Denoising
 import DiffusionModels
+import FaultInjection
 import Foundation
 import Logging
 import ServiceLifecycle
@@ -25,6 +27,9 @@ struct WorkerCommand: AsyncParsableCommand {
             EXAMPLES
               tessera worker --connect tcp://127.0.0.1:5570
               tessera worker --join lake.join --model sdxl
+              tessera worker --join lake.join --fault 'result:drop@0.05;compute:slow=10x'
+              tessera worker --join - < token
+              tessera worker --connect tcp://10.0.0.1:5570 --key lake-1.key --server-key server.key.pub
             """
     )
 
@@ -35,9 +40,29 @@ struct WorkerCommand: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "The file that generate --join wrote, instead of --connect.", valueName: "file")
+            """
+            Instead of --connect: the file that generate --join wrote, a token of tessera token \
+            create, a file that holds one, or - for standard input. A token is a secret, and a \
+            command line can be read by everyone on this machine: prefer a file or -.
+            """,
+            valueName: "file|token|-")
     )
     var join: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "With --connect: this worker's secret key, as tessera keygen writes it.",
+            valueName: "file")
+    )
+    var key: String?
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "With --key: the coordinator's public key, or a file that holds it.",
+            valueName: "file|key")
+    )
+    var serverKey: String?
 
     @OptionGroup var model: ModelOptions
     @OptionGroup var compute: ComputeOptions
@@ -55,10 +80,22 @@ struct WorkerCommand: AsyncParsableCommand {
     )
     var coordinatorTimeout: Double = 600
 
+    @OptionGroup(title: "Fault injection") var faults: FaultOptions
+
     func validate() throws {
+        try faults.check(allowed: FaultOptions.ofWorkers, elsewhere: FaultOptions.notInWorkers)
         if (connect == nil) == (join == nil) {
             throw ValidationError(
                 "name the coordinator by either --connect URL or --join FILE")
+        }
+        if (key == nil) != (serverKey == nil) {
+            throw ValidationError(
+                "--key FILE and --server-key FILE belong together: the worker's secret key, and "
+                    + "the public key of the coordinator it trusts")
+        }
+        if key != nil && (join != nil || insecure) {
+            throw ValidationError(
+                "--key goes with --connect; --join brings its own keys, --insecure has none")
         }
         if !(coordinatorTimeout > 0 && coordinatorTimeout <= 1e9) {
             throw ValidationError("--coordinator-timeout should be a positive number of seconds")
@@ -68,8 +105,9 @@ struct WorkerCommand: AsyncParsableCommand {
     func run() async throws {
         Lifeline.endWithLauncher()
         let place = try place()
-        let insecure = insecure || place.insecure
-        try Endpoint.check(place.endpoint, insecure: insecure, isBinding: false)
+        try Endpoint.check(
+            place.endpoint, mayLeaveMachine: place.security.allowsAnyAddress, isBinding: false)
+        if place.insecure { say(InsecureBanner.text(place.endpoint)) }
         let folder = try model.open()
         let backend = try compute.backend()
         let identity = ModelIdentity(
@@ -79,23 +117,47 @@ struct WorkerCommand: AsyncParsableCommand {
                 folder: folder, backend: backend, memoryBudget: compute.budget))
         var limits = Limits.standard
         limits.orphanTimeout = .seconds(coordinatorTimeout)
+        let name = name ?? "\(ProcessInfo.processInfo.hostName)/\(getpid())"
+        let drill = try faults.drill(name: name)
+        let faulty = drill.map { FaultyModel(host, injector: $0.injector) }
         let worker = try Worker(
             connect: place.endpoint,
-            insecure: insecure,
-            name: name ?? "\(ProcessInfo.processInfo.hostName)/\(getpid())",
+            security: place.security,
+            onNotice: { say("tessera: \($0)") },
+            name: name,
             identity: identity,
-            model: host,
-            progress: { host.operationCount },
+            model: faulty ?? host,
+            progress: { host.operationCount &+ (faulty?.progress ?? 0) },
             version: tesseraVersion,
             limits: limits,
+            onHang: { reason in
+                // The thread that hangs cannot be stopped; whoever started this process can
+                // start another.
+                FileHandle.standardError.write(Data("tessera: \(reason)\n".utf8))
+                _exit(ExitStatus.bug.rawValue)
+            },
+            decorate: { drill?.decorated($0, limits: limits) ?? $0 },
             logger: .quiet
         )
+        if let drill { drill.say(drill.banner) }
+        defer { if let drill { drill.say(drill.summary) } }
         try await withDraining(worker)
     }
 
-    private func place() throws(CommandFailure) -> JoinFile {
-        if let join { return try JoinFile.read(join) }
-        return JoinFile(endpoint: connect ?? "", insecure: insecure)
+    /// Throws ``CommandFailure`` or ``KeyFileError``.
+    private func place() throws -> JoinFile {
+        if let join {
+            let file = try JoinFile.resolve(join)
+            guard insecure, file.keys == nil else { return file }
+            return JoinFile(endpoint: file.endpoint, insecure: true)
+        }
+        var keys: JoinFile.Keys?
+        if let key, let serverKey {
+            keys = JoinFile.Keys(
+                server: try PublicKeyArgument.read(serverKey),
+                worker: try KeyFiles.keyPair(at: key))
+        }
+        return JoinFile(endpoint: connect ?? "", insecure: insecure, keys: keys)
     }
 
     /// Runs the worker; the first SIGTERM or SIGINT drains it, the second does not wait.

@@ -23,12 +23,14 @@ struct CommandLineTool {
         return folder.appendingPathComponent("tessera").path
     }()
 
-    /// Runs to the end.
+    /// Runs to the end; no file may grow beyond `fileKilobytes`.
     static func run(
         _ arguments: [String],
-        environment: [String: String] = [:]
+        environment: [String: String] = [:],
+        fileKilobytes: Int? = nil
     ) async throws -> Outcome {
-        let tool = try await RunningTool(arguments, environment: environment)
+        let tool = try await RunningTool(
+            arguments, environment: environment, fileKilobytes: fileKilobytes)
         return try await tool.outcome()
     }
 }
@@ -40,15 +42,35 @@ final class RunningTool: Sendable {
     private let execution: Execution
 
     /// Starts the process and returns once it runs.
-    init(_ arguments: [String], environment: [String: String] = [:]) async throws {
+    init(
+        _ arguments: [String], environment: [String: String] = [:], fileKilobytes: Int? = nil,
+        descriptors: Int? = nil, hosts: String? = nil
+    ) async throws {
+        let executable = CommandLineTool.executable
+        // POSIX counts this limit in blocks of 512 bytes.
+        let limits =
+            (fileKilobytes.map { ["ulimit -f \($0 * 2)"] } ?? [])
+            + (descriptors.map { ["ulimit -n \($0)"] } ?? [])
+        let script = (limits + ["exec \"$0\" \"$@\""]).joined(separator: "; ")
+        let limited =
+            limits.isEmpty
+            ? [executable] + arguments : ["/bin/sh", "-c", script, executable] + arguments
+        // Names are looked up in this file by the process alone.
+        let command =
+            hosts.map { file in
+                let script = "mount --bind \"$0\" /etc/hosts && exec \"$@\""
+                return [
+                    "/usr/bin/unshare", "--mount", "--map-root-user", "/bin/sh", "-c", script, file,
+                ] + limited
+            } ?? limited
         let transcript = Transcript()
         let (executions, started) = AsyncThrowingStream.makeStream(of: Execution.self)
         let updates = environment.map { (Environment.Key(stringLiteral: $0.key), $0.value) }
         task = Task {
             do {
                 let result = try await Subprocess.run(
-                    .path(FilePath(CommandLineTool.executable)),
-                    arguments: Arguments(arguments),
+                    .path(FilePath(command[0])),
+                    arguments: Arguments(Array(command.dropFirst())),
                     environment: .inherit.updating(Dictionary(uniqueKeysWithValues: updates)),
                     input: .none, output: .sequence, error: .sequence
                 ) { execution in
@@ -92,6 +114,9 @@ final class RunningTool: Sendable {
 
     /// Waits until either stream has shown `text`; false when the process ended without.
     func hasShown(_ text: String) async -> Bool { await transcript.wait(for: text) }
+
+    /// What both streams have shown so far.
+    var said: String { transcript.text.output + transcript.text.errors }
 }
 
 /// What a process has said so far, and who waits for what.

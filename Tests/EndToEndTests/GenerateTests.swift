@@ -81,7 +81,9 @@ struct GenerateTests {
                 atPath: folder.file("quiet.png"), andPath: folder.file("joined.png")))
     }
 
-    @Test("when the last worker is killed and nobody else can come, that is said at once")
+    @Test(
+        "when all workers are killed again and again and nobody else can come, that is said at once"
+    )
     func allWorkersKilled() async throws {
         let folder = try TemporaryFolder()
         let marker = UUID().uuidString
@@ -90,9 +92,16 @@ struct GenerateTests {
             environment: ["TESSERA_TEST_MARK": marker]
         )
         try #require(await tool.hasShown("\"event\":\"step\""))
-        for worker in processes(marked: marker) where worker != tool.processID {
-            kill(worker, SIGKILL)
+        // Each is started again for as long as its budget lasts.
+        let killer = Task {
+            while !Task.isCancelled {
+                for worker in processes(marked: marker) where worker != tool.processID {
+                    kill(worker, SIGKILL)
+                }
+                try await Task.sleep(for: .milliseconds(20))
+            }
         }
+        defer { killer.cancel() }
         let outcome = try await tool.outcome()
         #expect(outcome.status == 69, "\(outcome)")
         #expect(outcome.errors.contains("no worker is left"), "\(outcome)")
@@ -118,6 +127,23 @@ struct GenerateTests {
         #expect(try folder.contents.isEmpty)
     }
 
+    @Test("an interrupted run says goodbye: workers of other machines end with it")
+    func goodbye() async throws {
+        let folder = try TemporaryFolder()
+        let join = folder.file("join.json")
+        let coordinator = try await RunningTool(
+            quickRun(
+                to: folder.file("a.png"),
+                ["--listen", "tcp://127.0.0.1:*", "--join", join, "--json", "--steps", "200"]))
+        try #require(await coordinator.hasShown("waiting for workers"))
+        let worker = try await RunningTool(["worker", "--join", join])
+        try #require(await coordinator.hasShown("\"event\":\"step\""))
+        coordinator.send(signal: SIGTERM)
+        #expect(try await coordinator.outcome().status == 130)
+        // Without a goodbye it would dial for ten minutes.
+        #expect(try await worker.outcome().status == 0)
+    }
+
     @Test("a killed run goes on from its state folder and makes the same bytes")
     func resumed() async throws {
         let folder = try TemporaryFolder()
@@ -126,7 +152,7 @@ struct GenerateTests {
         let arguments = quickRun(
             to: folder.file("resumed.png"), ["--state-dir", folder.file("state"), "--json"])
         let first = try await RunningTool(arguments)
-        try #require(await first.hasShown("\"event\":\"step\""))
+        try #require(await first.hasShown("\"event\":\"checkpoint\""))
         first.send(signal: SIGKILL)
         _ = try await first.outcome()
 

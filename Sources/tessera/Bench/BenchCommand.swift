@@ -18,10 +18,11 @@ struct BenchCommand: ParsableCommand {
               tessera bench vae --model sdxl --latent-size 128x128
               tessera bench kernels --only attention
               tessera bench end-to-end --size 1024x1024
+              tessera bench jobs --jobs 100 --workers 2
             """,
         subcommands: [
             BenchKernelsCommand.self, BenchUNetCommand.self, BenchVAECommand.self,
-            BenchTextCommand.self, BenchEndToEndCommand.self,
+            BenchTextCommand.self, BenchEndToEndCommand.self, BenchJobsCommand.self,
         ]
     )
 }

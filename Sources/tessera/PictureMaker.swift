@@ -1,0 +1,91 @@
+import ClusterCore
+import ClusterRuntime
+import ComputeBackends
+import Denoising
+import DiffusionModels
+import FaultInjection
+import ImageOutput
+import JobService
+import Tensors
+import TextToImage
+
+/// Makes the pictures of a coordinator that stays up.
+struct PictureMaker: JobMaker {
+    let model: ModelFolder
+    let weights: Fingerprint
+    let backend: CPUBackend
+    let coordinator: Coordinator
+    let reporter: RunReporter
+    let drill: FaultDrill?
+
+    func admit(_ order: JobOrder) throws -> (request: GenerationRequest, weights: String) {
+        if let meant = order.weights, meant != weights.description {
+            throw CommandFailure(
+                .badData,
+                "the request is for a model with weights \(meant), this coordinator has "
+                    + "\(weights); leave --model out, or ask another coordinator")
+        }
+        guard let size = PictureSize(order.size) else {
+            throw CommandFailure(
+                .usage, "the size should be like 4096x2048 or 4x, got '\(order.size)'")
+        }
+        let extent = size.resolved(nativeSide: model.nativeSide)
+        var request = order.request
+        (request.width, request.height) = extent
+        let latents = try order.initialLatents.map(LatentFile.read)
+        request.initialLatents = latents?.digestText
+        _ = try PictureSetup(request: request, initialLatents: latents, model: model)
+        try PNGStream.checkWritable(order.output)
+        if let path = order.saveLatents { try PNGStream.checkWritable(path) }
+        return (request, weights.description)
+    }
+
+    func perform(
+        _ job: JobRecord, folder: String,
+        onProgress: @escaping @Sendable (GenerationProgress) -> Void
+    ) async throws {
+        let latents = try job.order.initialLatents.map(LatentFile.read)
+        guard latents?.digestText == job.request.initialLatents else {
+            throw CommandFailure(
+                .badData,
+                "\(job.order.initialLatents ?? "") is another noise than when the job was "
+                    + "submitted; submit it again under another id")
+        }
+        let setup = try PictureSetup(
+            request: job.request, initialLatents: latents, model: model)
+        reporter.planned(setup.picture)
+        onProgress(.step(done: 0, of: setup.picture.plan.stepCount))
+        let provenance = setup.provenance(weights: weights, backend: backend)
+        let checkpoints = try CheckpointFolder(
+            path: folder, job: provenance, resume: true, beforeWrite: drill?.beforeWrite,
+            onEvent: { reporter.state($0) })
+        let prepared = try setup.prepared(with: model, backend: backend)
+        for truncation in prepared.truncations { reporter.note(truncation) }
+        let run = PictureRun(
+            generator: prepared.generator, provenance: provenance,
+            output: job.order.output, saveLatents: job.order.saveLatents, state: checkpoints)
+        let known = try await prepared.knownAnswers(of: model, backend: backend)
+        do {
+            try await run.perform(
+                noise: setup.noise, with: coordinator.executor(known: known),
+                onEvent: { event in
+                    // A job that begins is nothing that goes on.
+                    if event != .resumed(afterStep: 0) { reporter.run(event, drill?.injector) }
+                    if case .progress(let progress) = event { onProgress(progress) }
+                })
+        } catch let failure as PictureRunFailure {
+            guard case .folder = failure.latents else { throw failure }
+            throw CommandFailure(
+                .resumable,
+                "\(failure.reason); the finished latents are kept: make room, and submit the very "
+                    + "job again with --id \(job.id), which only decodes")
+        }
+    }
+
+    func exitCode(of error: any Error) -> Int? {
+        switch error {
+        case JobFailure.shutdown, CheckpointError.superseded, is CancellationError: nil
+        default: Int((ExitStatus(of: error) ?? .bug).rawValue)
+        }
+    }
+}

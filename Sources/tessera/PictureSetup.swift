@@ -1,0 +1,60 @@
+import ClusterRuntime
+import ComputeBackends
+import Denoising
+import DiffusionModels
+import Tensors
+import TextToImage
+
+/// A request worked out for a model: everything that can be wrong with it is found here.
+struct PictureSetup: Sendable {
+    let picture: PicturePlan
+    let noise: Latent
+
+    /// Throws what is wrong with the request, or with the noise of `initialLatents`.
+    init(request: GenerationRequest, initialLatents: Latent?, model: ModelFolder) throws {
+        picture = try PicturePlan(request: request, model: model)
+        noise = try picture.initialNoise(from: initialLatents)
+    }
+
+    /// What the picture will say about itself.
+    func provenance(weights: Fingerprint, backend: CPUBackend) -> Provenance {
+        Provenance(
+            request: picture.request, plan: picture.fingerprint, weights: weights,
+            computeClass: "\(backend.computeClass)")
+    }
+
+    /// Encodes the prompt.
+    func prepared(with model: ModelFolder, backend: CPUBackend) throws -> PreparedPicture {
+        let request = picture.request
+        let encoded = try PromptEncoder(model: model, backend: backend)
+            .encode(prompt: request.prompt, negativePrompt: request.negativePrompt)
+        return PreparedPicture(
+            generator: ImageGenerator(picture: picture, conditioning: encoded.conditioning),
+            truncations: encoded.truncations.map { "\($0)" })
+    }
+}
+
+/// A picture that only waits for somebody to compute it.
+struct PreparedPicture: Sendable {
+    let generator: ImageGenerator
+    /// What was cut from the prompt, in sentences.
+    let truncations: [String]
+
+    /// What every worker has to answer before it may compute: see ``KnownAnswer``.
+    func knownAnswers(
+        of model: ModelFolder, backend: CPUBackend
+    ) async throws -> [KnownAnswer] {
+        // Nothing is prepared ahead for two small questions.
+        let host = ModelHost(
+            model: try LoadedModel(
+                folder: model, backend: backend, memoryBudget: MemoryBudget(bytes: 0)))
+        try await host.prepare(generator.conditioning)
+        var answers: [KnownAnswer] = []
+        for item in generator.picture.trialQuestions(seed: .random(in: 0...UInt64.max)) {
+            let answer = try await host.compute(
+                item, conditioning: generator.conditioning.fingerprint)
+            answers.append(KnownAnswer(item: item, answer: answer))
+        }
+        return answers
+    }
+}

@@ -1,0 +1,154 @@
+import ArgumentParser
+import ClusterCore
+import ClusterRuntime
+import DiffusionModels
+import Foundation
+import JobService
+import Tensors
+import TextToImage
+
+/// Has a coordinator make a picture.
+struct SubmitCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "submit",
+        abstract: "Have a coordinator that stays up make a picture.",
+        discussion: """
+            Takes the flags of tessera generate that decide the picture, and prints the job's id. \
+            The request is judged before it is taken in; from then on the job is kept, whatever \
+            happens to this command or to the coordinator. The coordinator writes the files.
+
+            With --id the command can be given again as often as one likes: the same id is one \
+            job. One that failed is then tried again, and goes on from what is kept.
+
+            EXAMPLES
+              tessera submit --state-dir ~/tessera --prompt "a lake at dawn" --output lake.png
+              tessera submit --state-dir ~/tessera --prompt "a lake at dawn" --output lake.png \\
+                --id lake-1 --watch
+            """
+    )
+
+    @OptionGroup(title: "Coordinator") var coordinator: ControlOptions
+    @OptionGroup(title: "Request") var options: RequestOptions
+
+    @Option(
+        name: .shortAndLong,
+        help: ArgumentHelp(
+            "Where the PNG goes; it appears there when it is whole.", valueName: "file")
+    )
+    var output: String
+
+    @Option(help: ArgumentHelp("Also write the final latents.", valueName: "file"))
+    var saveLatents: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "The job's name: letters, digits, '-', '_', '.'. One is made if left out.",
+            valueName: "key")
+    )
+    var id: String?
+
+    @Flag(
+        help: """
+            Show progress until the job is over, and end with its exit code. Without it, or when \
+            this command ends before, the job goes on all the same.
+            """
+    )
+    var watch = false
+
+    @Flag(help: "Print the job's status as JSON, when it is submitted and when it is over.")
+    var json = false
+
+    func validate() throws {
+        if options.prompt == nil {
+            throw ValidationError("--prompt is missing: say what the picture shows")
+        }
+    }
+
+    func run() async throws {
+        let bytes = try order().json
+        // Made here, so that asking again after a lost answer does not make a second job.
+        let id = id ?? "job-" + String(UInt64.random(in: 0 ... .max), radix: 36)
+        let last = try await coordinator.withClient { client in
+            let answer = try await client.granted(
+                .submit(id: id, order: bytes), patience: coordinator.patience)
+            let job = try Self.job(in: answer)
+            if json { try printJSON(job.record) } else { printLine(job.id) }
+            return watch
+                ? try await JobWatch(id: id, patience: coordinator.patience).finalStatus(client)
+                : nil
+        }
+        guard let last else { return }
+        if json { try printJSON(last.record) }
+        switch last.phase {
+        case .done: return
+        case .cancelled: throw CommandFailure(.interrupted, "job '\(id)' was cancelled")
+        default:
+            throw CommandFailure(
+                ExitStatus(rawValue: Int32(clamping: last.exitCode)) ?? .bug,
+                "job '\(id)' failed: \(last.reason)")
+        }
+    }
+
+    private func order() throws -> JobOrder {
+        JobOrder(
+            size: options.size.defaultValueDescription,
+            request: options.request(width: 0, height: 0),
+            output: Self.absolute(output),
+            saveLatents: saveLatents.map(Self.absolute),
+            initialLatents: options.initialLatents.map(Self.absolute),
+            // The coordinator has a model of its own; who names one means that very one.
+            weights: options.model.model == nil
+                ? nil : try options.model.open().fingerprint().description
+        )
+    }
+
+    private static func absolute(_ path: String) -> String {
+        path.hasPrefix("/") ? path : FileManager.default.currentDirectoryPath + "/" + path
+    }
+
+    static func job(in answer: ControlAnswer) throws(CommandFailure) -> JobStatus {
+        guard case .jobs(let jobs) = answer, let job = jobs.first else {
+            throw CommandFailure(.bug, "the coordinator's answer is about something else")
+        }
+        return job
+    }
+}
+
+/// Follows a job to its end.
+private struct JobWatch {
+    let id: String
+    let patience: Duration
+
+    /// How often it is asked for: often enough for a bar, too rare to cost.
+    private static let period: Duration = .milliseconds(500)
+
+    /// A coordinator that was killed has this long to be started again.
+    private static let absence: Duration = .seconds(60)
+
+    func finalStatus(_ client: ControlClient) async throws -> JobStatus {
+        var display = ProgressDisplay()
+        var last: JobStatus?
+        while true {
+            let answer = try await client.granted(
+                .status(id: id), patience: max(patience, Self.absence))
+            let job = try SubmitCommand.job(in: answer)
+            if job != last { show(job, on: &display) }
+            if job.phase.isOver {
+                display.closeBar()
+                return job
+            }
+            last = job
+            try await Task.sleep(for: Self.period)
+        }
+    }
+
+    private func show(_ job: JobStatus, on display: inout ProgressDisplay) {
+        switch job.phase {
+        case .running where job.total > 0:
+            display.update("denoising", done: job.done, total: job.total)
+        case .decoding: display.update("decoding", done: job.done, total: job.total)
+        case .running, .queued, .done, .failed, .cancelled:
+            display.note("job \(job.id): \(job.story)")
+        }
+    }
+}

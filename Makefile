@@ -4,10 +4,11 @@ SWIFT ?= swift
 PACKAGES := libzmq3-dev libopenblas-dev libprotobuf-c-dev protobuf-c-compiler libpng-dev
 SOURCES := Package.swift Sources Tests
 
-.PHONY: help deps build demo test lint format proto clean
+.PHONY: help deps build demo test soak fuzz fuzz-smoke sanitize chaos chaos-quick lint format proto \
+  clean
 
 help: ## Say what can be made.
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 deps: ## Install the Debian packages that are missing.
 	@missing=""; for package in $(PACKAGES); do \
@@ -34,9 +35,23 @@ demo: build ## Make demo.png with a coordinator and two worker processes.
 	  --prompt "a mountain range at sunset above a lake" \
 	  --size 4x --seed 4 --method cutdiffusion --workers 2 --output demo.png
 
-test: deps ## Build and run every test.
+test: deps ## Build and run every test, and a minute of fuzzing.
 	$(SWIFT) build --build-tests
 	$(SWIFT) test --skip-build
+	Tests/Fuzzing/run smoke
+
+fuzz: deps ## Fuzz every target for FUZZ_SECONDS (600) each.
+	Tests/Fuzzing/run long
+
+fuzz-smoke: deps ## Replay the fuzz seeds, then fuzz for a minute in all.
+	Tests/Fuzzing/run smoke
+
+sanitize: deps ## Run tests under ThreadSanitizer and AddressSanitizer.
+	Tests/Sanitizing/run
+
+soak: build ## Run 5,000 simulated clusters, then 100 jobs in one coordinator life.
+	.build/release/tessera simulate --count 5000
+	.build/release/tessera bench jobs --jobs 100 --workers 2
 
 lint: deps ## Check formatting and that generated code is fresh.
 	$(SWIFT) format lint --strict --parallel --recursive $(SOURCES)
@@ -48,5 +63,11 @@ format: ## Format every Swift file in place.
 proto: deps ## Generate Sources/CWireMessages from proto/tessera.proto.
 	proto/generate.sh
 
+chaos: build ## Break a real cluster in every way of the matrix; half an hour.
+	cluster/chaos/run.sh
+
+chaos-quick: build ## The same, a short selection that needs no root.
+	cluster/chaos/run.sh --quick
+
 clean: ## Remove what was built.
-	rm -rf .build demo.png
+	rm -rf .build .build-fuzz .build-thread .build-address demo.png

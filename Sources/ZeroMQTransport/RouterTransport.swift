@@ -192,8 +192,8 @@ private final class RouterDelegate: PollThread.Delegate, @unchecked Sendable {
     private func accepted(_ descriptor: Int32) {
         ledger.accepted(
             descriptor, cookie: KernelConnection.cookie(descriptor), at: clock.now)
-        let limit = KernelConnection.descriptorLimit
-        guard ConnectionLedger.isTableFull(descriptor: descriptor, limit: limit) else { return }
+        let limit = Descriptors.limit
+        guard Descriptors.isTableFull(descriptor: descriptor, limit: limit) else { return }
         ledger.refuse(.noDescriptors)
         end(descriptor)
     }

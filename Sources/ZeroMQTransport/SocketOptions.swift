@@ -9,11 +9,10 @@ extension ZMQSocket {
         try set(ZMQ_RCVHWM, 64)
         // Per frame: ours have 1 MiB at most. A larger one ends its sender's connection.
         try setLong(ZMQ_MAXMSGSIZE, Int64(limits.maximumFrameBytes * 4))
-        // Half-open connections. Only whole frames count as life, so this is slower than the
-        // application's own heartbeat, which decides.
-        try set(ZMQ_HEARTBEAT_IVL, 2000)
-        try set(ZMQ_HEARTBEAT_TIMEOUT, 8000)
-        try set(ZMQ_HEARTBEAT_TTL, 12_000)
+        // The application's own heartbeats decide. With libzmq's the process would be ended by an
+        // assertion when a peer dies whose messages wait to be read (4.3.4; issues 3937, 4364, 4767
+        // of its repository).
+        try set(ZMQ_HEARTBEAT_IVL, 0)
         // Port scanners.
         try set(ZMQ_HANDSHAKE_IVL, 3000)
         // Firewalls that forget quiet connections.

@@ -28,6 +28,7 @@ final class ZMQSocket: @unchecked Sendable {
 
     /// `type` is a ZMQ_ constant such as ZMQ_ROUTER.
     init(type: Int32, endpoint: String) throws(TransportError) {
+        try Descriptors.checkRoom(for: endpoint)
         guard let context = unsafe zmq_ctx_new() else { throw Self.failure("open", endpoint) }
         guard let handle = unsafe zmq_socket(context, type) else {
             let error = Self.failure("open", endpoint)

@@ -136,7 +136,7 @@ struct ClusterOptions: ParsableArguments {
     ) async throws {
         let limits = limits
         let log = try eventLog.map { try EventLogWriter(path: $0) { reporter.warning($0) } }
-        if listen != nil { raiseDescriptorLimit() }
+        if listen != nil { Descriptors.raiseLimit() }
         let address = listen ?? "tcp://127.0.0.1:*"
         let door = try security.door(at: address, join: join, stateDir: stateDir)
         let coordinator = try Coordinator(

@@ -187,13 +187,3 @@ extension Endpoint {
         return nil
     }
 }
-
-/// Lets this process have as many descriptors as the system allows it; each worker takes one, and
-/// each stranger who knocks.
-func raiseDescriptorLimit() {
-    var limit = rlimit()
-    let resource = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
-    guard getrlimit(resource, &limit) == 0, limit.rlim_cur < limit.rlim_max else { return }
-    limit.rlim_cur = limit.rlim_max
-    setrlimit(resource, &limit)
-}

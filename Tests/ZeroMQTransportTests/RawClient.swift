@@ -29,6 +29,13 @@ final class RawClient: Sendable {
 
     deinit { close(descriptor) }
 
+    /// Ends the connection as a process does that dies with unread bytes: at once, by RST.
+    func reset() {
+        // connect(2) to no family dissolves an association.
+        var nowhere = sockaddr(sa_family: sa_family_t(AF_UNSPEC), sa_data: sockaddr().sa_data)
+        connect(descriptor, &nowhere, socklen_t(MemoryLayout<sockaddr>.size))
+    }
+
     /// False when the other end is gone.
     @discardableResult
     func send(_ bytes: [UInt8]) -> Bool {
@@ -64,14 +71,6 @@ final class RawClient: Sendable {
         }
         return false
     }
-}
-
-/// Lets this process have all the descriptors that the system allows.
-func raiseDescriptorLimit() {
-    var limit = rlimit()
-    guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
-    limit.rlim_cur = limit.rlim_max
-    setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
 }
 
 /// First bytes of strangers.

@@ -127,7 +127,7 @@ struct ConnectionLedgerTests {
             (19_000, 20_000, false), (19_936, 20_000, true),
         ])
     func tableFull(descriptor: Int32, limit: Int, isFull: Bool) {
-        #expect(ConnectionLedger.isTableFull(descriptor: descriptor, limit: limit) == isFull)
+        #expect(Descriptors.isTableFull(descriptor: descriptor, limit: limit) == isFull)
     }
 }
 

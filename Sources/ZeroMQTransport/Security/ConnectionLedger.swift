@@ -134,12 +134,4 @@ struct ConnectionLedger: Sendable {
         }
         return overdue
     }
-
-    /// Whether a connection that got this descriptor must go, so that the running job keeps some
-    /// for its files: the kernel hands out the lowest free number, so a high one means that the
-    /// table is nearly full.
-    static func isTableFull(descriptor: Int32, limit: Int) -> Bool {
-        let reserve = min(64, max(8, limit / 4))
-        return Int(descriptor) >= limit - reserve
-    }
 }

@@ -33,13 +33,4 @@ enum KernelConnection {
     }
 
     private static let tcpProtocol = Int32(IPPROTO_TCP)
-
-    /// How many descriptors this process may have.
-    static var descriptorLimit: Int {
-        var limit = rlimit()
-        guard unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else {
-            return 1024
-        }
-        return Int(clamping: limit.rlim_cur)
-    }
 }

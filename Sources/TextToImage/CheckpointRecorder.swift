@@ -36,6 +36,9 @@ final class CheckpointRecorder: Sendable {
             failed(write, error, at: clock.now)
             return .failed
         }
+        // Whoever came while this was on its way has the same bytes under this name, and newer
+        // checkpoints that are not this process's to drop.
+        if let supersession = session.supersession { return .ended(supersession) }
         let kept = memory.withLock { memory in
             memory.kept = (memory.kept + [state.nextStep]).suffix(Self.generations)
             return memory.kept

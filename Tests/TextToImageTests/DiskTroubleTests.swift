@@ -10,7 +10,7 @@ import TextToImage
 private let diskFull = FileFailure(path: "disk", code: ENOSPC)
 
 @Suite("A disk that is full, slow or taken away", .timeLimit(.minutes(5)))
-final class DiskTroubleTests {
+final class DiskTroubleTests: Sendable {
     private let studio: ToyStudio
     private let generator: ImageGenerator
     private var state: String { studio.path("state") }
@@ -159,23 +159,30 @@ final class DiskTroubleTests {
         #expect(!FileManager.default.fileExists(atPath: output))
     }
 
+    /// What another process does that takes the folder when its lock was lost with a machine.
+    private func takeOver() throws {
+        try FileManager.default.removeItem(atPath: state + "/lock")
+        let other = try CheckpointFolder(path: state, job: studio.job(generator), resume: true)
+        _ = try other.beginLife()
+    }
+
     @Test("matrix row 34: a process that another has replaced writes nothing more and ends")
     func superseded() async throws {
-        let (studio, generator, state) = (studio, generator, state)
+        let log = EventLog<StateEvent>()
         let taken = Mutex<[String: Data]?>(nil)
-        let executor = ToyExecutor(onAnswer: { item in
+        let executor = ToyExecutor(onAnswer: { [self] item in
             guard case .denoise(let task) = item, task.step == 1,
                 taken.withLock({ $0 == nil })
             else { return }
-            // The lock goes with the machine that held it; another process takes the folder.
-            try FileManager.default.removeItem(atPath: state + "/lock")
-            let other = try CheckpointFolder(
-                path: state, job: studio.job(generator), resume: true)
-            _ = try other.beginLife()
+            await log.wait {
+                if case .saved(step: 1, _, _) = $0 { true } else { false }
+            }
+            try takeOver()
             let files = snapshot(of: state)
             taken.withLock { $0 = files }
         })
-        let report = try await studio.run(generator, to: output, state: state, with: executor)
+        let report = try await studio.run(
+            generator, to: output, state: state, with: executor, stateLog: log)
         // When the last checkpoint is the one that notices, the picture is made before that.
         #expect(
             report.failure == nil
@@ -186,6 +193,26 @@ final class DiskTroubleTests {
         let before = try #require(taken.withLock { $0 })
         #expect(left.filter { $0.key != "tiles.journal" } == before)
         #expect(left["manifest.json"] != nil)
+    }
+
+    @Test("matrix row 34: a checkpoint on its way while another takes over drops none of its own")
+    func supersededWhileWriting() async throws {
+        let newer = Data("of the newer process".utf8)
+        let taken = EventLog<Int>()
+        let report = try await studio.run(
+            generator, to: output, state: state,
+            with: ToyExecutor(onAnswer: { item in
+                // The first checkpoint is surely written, not overtaken by the next.
+                if case .denoise(let task) = item, task.step == 1 { await taken.wait { _ in true } }
+            }),
+            beforeWrite: { [self] write in
+                guard write.kind == .checkpoint, taken.all.isEmpty else { return }
+                try takeOver()
+                try newer.write(to: URL(fileURLWithPath: state + "/step-2.safetensors"))
+                taken.add(write.step)
+            })
+        #expect(bytes(of: state + "/step-2.safetensors") == newer)
+        #expect(!report.stateEvents.contains { if case .saved = $0 { true } else { false } })
     }
 }
 

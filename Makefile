@@ -4,6 +4,10 @@ SWIFT ?= swift
 PACKAGES := libzmq3-dev libopenblas-dev libprotobuf-c-dev protobuf-c-compiler libpng-dev
 SOURCES := Package.swift Sources Tests
 
+# Swift's own crash handler waits for every thread, and libzmq's do not answer: a crash of a process
+# with many would look like a hang of an hour. The reason is printed all the same.
+export SWIFT_BACKTRACE ?= enable=no
+
 .PHONY: help deps build demo test soak fuzz fuzz-smoke sanitize chaos chaos-quick lint format proto \
   clean
 

@@ -265,7 +265,7 @@ package struct WorkerState: Sendable {
 
     /// What waits was asked with a conditioning that the job no longer names.
     private mutating func handBack(of job: JobID) {
-        for attempt in Array(waiting) where attempt.task.job == job {
+        for attempt in waiting where attempt.task.job == job {
             cancel(attempt)
             send(
                 .failure(
@@ -295,7 +295,7 @@ package struct WorkerState: Sendable {
     private mutating func close(_ job: JobID) {
         jobs[job] = nil
         dropKept { $0.task.job == job }
-        for attempt in Array(waiting) where attempt.task.job == job { cancel(attempt) }
+        for attempt in waiting where attempt.task.job == job { cancel(attempt) }
         for attempt in running where attempt.task.job == job { cancel(attempt) }
     }
 

@@ -79,12 +79,16 @@ package enum FailureCode: UInt8, Hashable, Codable, Sendable, CaseIterable {
     case compute = 2
     /// Given back unstarted: nobody's fault.
     case handedBack = 3
-    /// The answer was not finite or not of the asked shape.
+    /// The answer is not one to the question, or not of the asked shape.
     case unsound = 4
     /// The worker went away while it computed. Never travels.
     case workerLost = 5
     /// The computation made no progress. Never travels.
     case stuck = 6
+    /// The answer has values that are not finite. Never travels.
+    case notFinite = 7
+    /// Other workers answered otherwise, and none of them alike. Never travels.
+    case disputed = 8
 }
 
 /// Why one attempt has no answer, with a sentence for a person.

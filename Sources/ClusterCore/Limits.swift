@@ -84,6 +84,10 @@ package struct Limits: Hashable, Codable, Sendable {
     /// … when at least this many workers tried: one broken machine must not fail a picture.
     package var minimumFailingWorkers = 2
 
+    /// How long another worker is waited for when a task failed that often on the only one: none,
+    /// unless others may come by themselves.
+    package var secondOpinionWait: Duration = .zero
+
     /// Attempts of one task alive at once: the first and one copy.
     package var maximumLiveAttempts = 2
 

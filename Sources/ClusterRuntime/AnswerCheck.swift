@@ -6,13 +6,13 @@ internal import Tensors
 /// the picture.
 enum AnswerCheck {
     /// What is wrong with the answer, nil when it is sound.
-    static func problem(of answer: WorkAnswer, to item: WorkItem) -> String? {
+    static func problem(of answer: WorkAnswer, to item: WorkItem) -> TaskFailure? {
         switch (item, answer) {
         case (.denoise(let task), .denoise(let predictions)):
             problem(of: predictions, to: task)
         case (.decode(let task), .decode(let pixels)):
             problem(of: pixels, to: task)
-        default: "the answer is of another kind than the question"
+        default: unsound("the answer is of another kind than the question")
         }
     }
 
@@ -31,30 +31,39 @@ enum AnswerCheck {
         return ContentDigest(UInt64(bitPattern: Int64(hasher.finalize())))
     }
 
-    private static func problem(of predictions: [Latent], to task: DenoiseTask) -> String? {
+    static func unsound(_ reason: String) -> TaskFailure {
+        TaskFailure(code: .unsound, reason: reason)
+    }
+
+    private static func problem(
+        of predictions: [Latent], to task: DenoiseTask
+    ) -> TaskFailure? {
         guard predictions.count == task.views.count else {
-            return "\(predictions.count) predictions for \(task.views.count) views"
+            return unsound("\(predictions.count) predictions for \(task.views.count) views")
         }
         for (prediction, view) in zip(predictions, task.views) {
             guard prediction.hasSameExtents(as: view.sample) else {
-                return "a prediction of shape \(prediction.shape) for a view of shape "
-                    + "\(view.sample.shape)"
+                return unsound(
+                    "a prediction of shape \(prediction.shape) for a view of shape "
+                        + "\(view.sample.shape)")
             }
             guard prediction.values.allSatisfy(\.isFinite) else {
-                return "the prediction contains values that are not finite"
+                return TaskFailure(
+                    code: .notFinite, reason: "the prediction contains values that are not finite")
             }
         }
         return nil
     }
 
-    private static func problem(of pixels: RGBTile, to task: DecodeTask) -> String? {
+    private static func problem(of pixels: RGBTile, to task: DecodeTask) -> TaskFailure? {
         // The autoencoder's factor is the model's business; that it is whole and the same both
         // ways is everybody's.
         let tile = task.tile
         guard pixels.height > 0, pixels.height % tile.height == 0,
             pixels.height / tile.height * tile.width == pixels.width
         else {
-            return "\(pixels.height)×\(pixels.width) pixels for a \(tile.height)×\(tile.width) tile"
+            return unsound(
+                "\(pixels.height)×\(pixels.width) pixels for a \(tile.height)×\(tile.width) tile")
         }
         return nil
     }

@@ -169,15 +169,15 @@ package final class Coordinator: Service {
             ($0.items[attempt.task], $0.knownAnswer(to: attempt.task))
         }
         if let item, let problem = AnswerCheck.problem(of: answer, to: item) {
-            handle(.unsound(attempt, reason: problem, from: peer))
+            handle(.unsound(attempt, problem, from: peer))
         } else if let asked = item ?? known?.item, question != ContentDigest(0),
             question != ContentDigest(asked.fingerprint)
         {
-            handle(
-                .unsound(attempt, reason: "it answers another question than was asked", from: peer))
+            let problem = AnswerCheck.unsound("it answers another question than was asked")
+            handle(.unsound(attempt, problem, from: peer))
         } else if let known, known.answer != answer {
-            handle(
-                .unsound(attempt, reason: known.difference(from: answer), from: peer))
+            let problem = AnswerCheck.unsound(known.difference(from: answer))
+            handle(.unsound(attempt, problem, from: peer))
         } else {
             let digest = confirms ? AnswerCheck.digest(of: answer) : ContentDigest(0)
             desk.withLock { desk in
@@ -279,7 +279,7 @@ package final class Coordinator: Service {
     private func send(_ message: CoordinatorMessage, to peer: PeerID, desk: inout Desk) {
         guard let wire = desk.wireMessage(message) else { return }
         let header = WireHeader(
-            sequence: desk.nextSequence(), life: desk.state.life, incarnation: 0)
+            sequence: desk.nextSequence(), life: desk.state.setup.life, incarnation: 0)
         do throws(WireError) {
             transport.send(try WireCodec.encode(wire, header: header, limits: limits), to: peer)
         } catch {

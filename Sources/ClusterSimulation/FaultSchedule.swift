@@ -118,6 +118,8 @@ struct FaultSchedule: Sendable {
     private(set) var natures: [Nature] = []
     private(set) var workload = Workload(pictures: [], consumption: .zero)
     private(set) var faults: [(at: Instant, fault: Fault)] = []
+    /// Nobody comes by himself to every other cluster.
+    let secondOpinionWait: Duration
     private var random: SeededGenerator
 
     private enum Kind: CaseIterable {
@@ -127,6 +129,7 @@ struct FaultSchedule: Sendable {
 
     init(seed: UInt64, workers: Int) {
         random = SeededGenerator(seed: seed ^ 0x7465_7373_6572_6100)
+        secondOpinionWait = seed.isMultiple(of: 2) ? .zero : .seconds(30)
         drawWeather()
         drawWorkload(workers: workers)
         natures = (0..<workers).map { drawNature(isFirst: $0 == 0) }

@@ -223,7 +223,7 @@ package struct Referee: Sendable {
             }
         case .released(let worker):
             for peer in peers(of: worker) { sessions[peer]?.isLeftAlone = false }
-        case .joined, .rejected, .suspected, .recovered, .draining: break
+        case .joined, .rejected, .suspected, .recovered, .doubted, .draining: break
         }
     }
 
@@ -391,12 +391,16 @@ package struct Referee: Sendable {
         }
         if evidence.contains(where: { $0.failure.code == .unsuitable }) { return }
         let workers = Set(evidence.map(\.worker))
-        let unsound = Set(evidence.filter { $0.failure.code == .unsound }.map(\.worker))
+        let proofs = [.notFinite, .disputed].map { (code: FailureCode) in
+            Set(evidence.filter { $0.failure.code == code }.map(\.worker)).count
+        }
         let isEnough =
-            unsound.count >= limits.minimumFailingWorkers
+            proofs.contains { $0 >= limits.minimumFailingWorkers }
             || evidence.count >= limits.maximumAttempts
                 && (workers.count >= limits.minimumFailingWorkers
-                    || sessions.values.allSatisfy { workers.contains($0.worker) })
+                    || sessions.values.allSatisfy {
+                        workers.contains($0.worker) || $0.isDraining || $0.refused.contains(task.job)
+                    })
         if !isEnough {
             fail(.ends, at: now, "\(task) failed its job after \(evidence.count) failures only")
         }

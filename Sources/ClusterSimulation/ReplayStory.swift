@@ -59,9 +59,9 @@ package struct ReplayStory: Sendable {
                 $0.computing += time
             }
             tell("answered by \(name(of: peer)) at \(now.text)", of: attempt)
-        case .unsound(let attempt, let reason, let peer):
+        case .unsound(let attempt, let failure, let peer):
             worker(at: peer) { $0.failures += 1 }
-            tell("unsound answer of \(name(of: peer)): \(reason)", of: attempt)
+            tell("unsound answer of \(name(of: peer)): \(failure.reason)", of: attempt)
         case .open: jobs += 1
         case .close(let job): attempts = attempts.filter { $0.key.job != job }
         default: break
@@ -78,7 +78,7 @@ package struct ReplayStory: Sendable {
             failures.append("\(failure)")
             attempts = attempts.filter { $0.key.job != job }
         case .worker(let change):
-            if let id = change.worker { turn(id.name, "\(now.text) \(change.story)") }
+            if let id = change.worker { turn(id.name, "\(now.text) \(change)") }
         case .note(.attemptFailed(let failure)) where failure.failure.code == .workerLost,
             .note(.attemptFailed(let failure)) where failure.failure.code == .stuck:
             tell("lost with \(failure.worker): \(failure.failure.reason)", of: failure.attempt)
@@ -158,8 +158,8 @@ extension WorkerEvent {
     var worker: WorkerID? {
         switch self {
         case .joined(let worker, _), .suspected(let worker), .recovered(let worker),
-            .quarantined(let worker, _, _), .released(let worker), .draining(let worker, _),
-            .left(let worker, _), .lost(let worker, _, _):
+            .quarantined(let worker, _, _), .released(let worker), .doubted(let worker, _, _),
+            .draining(let worker, _), .left(let worker, _), .lost(let worker, _, _):
             worker
         case .rejected: nil
         }

@@ -15,12 +15,12 @@ struct SimulatedCoordinator {
     init(life: Int, epoch: Epoch, confirmedPercent: Double, limits: Limits) {
         self.life = life
         state = CoordinatorState(
-            expected: .expected,
-            life: CoordinatorLife(realm: Realm(0x5e1f), epoch: epoch),
-            version: "simulated",
-            limits: limits,
-            confirmation: Confirmation(percent: confirmedPercent, salt: UInt64(life))
-        )
+            CoordinatorSetup(
+                expected: .expected,
+                life: CoordinatorLife(realm: Realm(0x5e1f), epoch: epoch),
+                version: "simulated",
+                limits: limits,
+                confirmation: Confirmation(percent: confirmedPercent, salt: UInt64(life))))
         referee = Referee(limits: .standard)
     }
 }
@@ -30,7 +30,7 @@ extension Simulation {
 
     mutating func startCoordinator() {
         coordinator.isUp = true
-        tell("coordinator starts, life \(coordinator.life), epoch \(coordinator.state.life.epoch)")
+        tell("coordinator starts, life \(coordinator.life), epoch \(coordinator.state.setup.life.epoch)")
         clock.plan(.coordinatorTick(life: coordinator.life), in: limits.tickInterval)
         openPicture()
     }
@@ -50,7 +50,7 @@ extension Simulation {
             clock.plan(
                 .oldCoordinatorTick(until: wakesUp + luck.milliseconds(1000...15000)), at: wakesUp)
         }
-        let epoch = coordinator.state.life.epoch
+        let epoch = coordinator.state.setup.life.epoch
         coordinator = SimulatedCoordinator(
             life: coordinator.life + 1,
             epoch: options.sabotage == .keepsEpoch ? epoch : Epoch(epoch.value + 1),
@@ -108,7 +108,7 @@ extension Simulation {
         case .fail(let job, let reason):
             tell("  job \(job) fails: \(reason)")
             if job == loop.job { fail(reason) }
-        case .worker(let change): tell("  \(change.story)")
+        case .worker(let change): tell("  \(change)")
         case .note(let note): tell("  note: \(note)")
         }
     }
@@ -152,12 +152,16 @@ extension Simulation {
         _ answer: Content, to attempt: AttemptID, _ time: Duration, from peer: PeerID
     ) -> CoordinatorEvent {
         if answer == PureModel.notFinite, loop.question(of: attempt.task) != nil {
-            return .unsound(attempt, reason: "the answer is not finite", from: peer)
+            return .unsound(
+                attempt, TaskFailure(code: .notFinite, reason: "the answer is not finite"),
+                from: peer)
         }
         if attempt.task.round == 0, attempt.task.job == loop.job,
             answer != PureModel.answer(to: PureModel.trialQuestion(attempt.task))
         {
-            return .unsound(attempt, reason: "it is not the known answer", from: peer)
+            return .unsound(
+                attempt, TaskFailure(code: .unsound, reason: "it is not the known answer"),
+                from: peer)
         }
         return .answered(attempt, computeTime: time, digest: ContentDigest(answer), from: peer)
     }
@@ -193,7 +197,7 @@ extension Simulation {
                 .toWorker(
                     Sending(
                         message: message, question: question, life: sender.life,
-                        from: sender.state.life, peer: peer, connection: connections[index])),
+                        from: sender.state.setup.life, peer: peer, connection: connections[index])),
                 at: arrival)
         }
     }

@@ -134,7 +134,7 @@ package struct Simulation {
             luck: SeededGenerator(seed: options.seed ^ 0x6e65_7477_6f72_6b00))
         connections = Array(repeating: 0, count: options.workers)
         loop = PictureLoop(workload: schedule.workload)
-        limits = Self.limits(for: options.sabotage)
+        limits = Self.limits(for: options.sabotage, secondOpinion: schedule.secondOpinionWait)
         coordinator = SimulatedCoordinator(
             life: 1, epoch: Epoch(1), confirmedPercent: schedule.workload.confirmedPercent,
             limits: limits)
@@ -145,8 +145,9 @@ package struct Simulation {
         }
     }
 
-    private static func limits(for sabotage: Sabotage?) -> Limits {
+    private static func limits(for sabotage: Sabotage?, secondOpinion: Duration) -> Limits {
         var limits = Limits.standard
+        limits.secondOpinionWait = secondOpinion
         switch sabotage {
         case .noticesNothing:
             limits.suspectAfter = .seconds(1_000_000)

@@ -14,8 +14,8 @@ extension CoordinatorEvent {
         case .received(let message, let peer): "\(peer.story) says: \(message.story)"
         case .answered(let attempt, _, let digest, let peer):
             "\(peer.story) says: result of \(attempt), \(digest)"
-        case .unsound(let attempt, let reason, let peer):
-            "\(peer.story) answers \(attempt) unsoundly: \(reason)"
+        case .unsound(let attempt, let failure, let peer):
+            "\(peer.story) answers \(attempt) unsoundly: \(failure.reason)"
         case .malformed(let reason, let peer): "\(peer.story) says nonsense: \(reason)"
         case .incompatible(let version, let peer): "\(peer.story) speaks version \(version)"
         case .disconnected(let peer): "\(peer.story) is disconnected"
@@ -68,26 +68,8 @@ extension CoordinatorEffect {
         case .hold(let attempt): "\(attempt) has to be confirmed"
         case .deliver(let attempt): "\(attempt) is accepted"
         case .fail(let job, let failure): "job \(job) fails: \(failure)"
-        case .worker(let change): change.story
+        case .worker(let change): "\(change)"
         case .note(let note): "note: \(note)"
-        }
-    }
-}
-
-extension WorkerEvent {
-    package var story: String {
-        switch self {
-        case .joined(let worker, let live): "\(worker) joined, \(live) at work"
-        case .rejected(let name, let rejection): "\(name) was rejected: \(rejection)"
-        case .suspected(let worker): "\(worker) is silent"
-        case .recovered(let worker): "\(worker) is back"
-        case .quarantined(let worker, let time, let reason):
-            "\(worker) is left alone for \(time.components.seconds) s: \(reason)"
-        case .released(let worker): "\(worker) may work again"
-        case .draining(let worker, let live): "\(worker) is leaving, \(live) at work"
-        case .left(let worker, let live): "\(worker) left, \(live) at work"
-        case .lost(let worker, let reason, let live):
-            "\(worker) is lost: \(reason); \(live) at work"
         }
     }
 }

@@ -112,6 +112,8 @@ struct ClusterOptions: ParsableArguments {
     private var limits: Limits {
         var limits = Limits.standard
         if let workerTimeout { limits.noWorkerTimeout = .seconds(workerTimeout) }
+        // Who fails is not alone for long where anybody may come.
+        if listen != nil { limits.secondOpinionWait = min(limits.noWorkerTimeout, .seconds(30)) }
         return limits
     }
 

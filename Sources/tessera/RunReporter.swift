@@ -90,27 +90,13 @@ final class RunReporter: Sendable {
 
     /// A worker came, went or was turned away.
     func worker(_ event: WorkerEvent) {
-        guard let (text, live) = Self.describe(event) else { return }
+        // One that leaves was said to be leaving.
+        if case .left = event { return }
+        let text = "\(event)"
         display.withLock { $0.note(text) }
-        emit(
-            "worker", ["text": .string(text)].merging(live.map { ["live": .int($0)] } ?? [:]) { $1 }
-        )
-    }
-
-    private static func describe(_ event: WorkerEvent) -> (text: String, live: Int?)? {
-        switch event {
-        case .joined(let worker, let live): ("\(worker) joined, \(live) at work", live)
-        case .rejected(let name, let reason): ("\(name) was rejected: \(reason)", nil)
-        case .draining(let worker, let live): ("\(worker) is leaving, \(live) at work", live)
-        case .lost(let worker, let reason, let live):
-            ("\(worker) is lost: \(reason); \(live) at work", live)
-        case .suspected(let worker): ("\(worker) is silent", nil)
-        case .recovered(let worker): ("\(worker) is back", nil)
-        case .quarantined(let worker, let time, let reason):
-            ("\(worker) is left alone for \(time.components.seconds) s: \(reason)", nil)
-        case .released(let worker): ("\(worker) may work again", nil)
-        case .left: nil
-        }
+        var fields: [String: Value] = ["text": .string(text)]
+        if let live = event.live { fields["live"] = .int(live) }
+        emit("worker", fields)
     }
 
     /// Tells people, then whoever waits for a milestone to break something.

@@ -20,7 +20,7 @@ private enum Samples {
         messages.map { .received($0, from: PeerID(bytes: [0, 1, 0xab, 255])) } + [
             .answered(
                 attempt, computeTime: .seconds(1), digest: ContentDigest(.max), from: peer(1)),
-            .unsound(attempt, reason: "NaN", from: peer(1)),
+            .unsound(attempt, TaskFailure(code: .notFinite, reason: "NaN"), from: peer(1)),
             .malformed(reason: "", from: PeerID(bytes: [])),
             .incompatible(WireVersion(major: 9, minor: 1), from: peer(1)),
             .disconnected(peer(1)),
@@ -37,6 +37,7 @@ private enum Samples {
         .fail(job, .tainted(worker, answers: 2)),
         .worker(.lost(worker, .silent(.seconds(10)), live: 1)),
         .worker(.quarantined(worker, .seconds(30), reason: "r")),
+        .worker(.doubted(worker, attempt.task, waiting: .seconds(30))),
         .note(.forgave(.milliseconds(5))), .note(.unconfirmed(tasks(1)[0])),
     ]
 }

@@ -266,7 +266,9 @@ struct CoordinatorStateTests {
         var inHand = effects.handedOut(to: peer(1))
         for number in 1...3 {
             effects = state.handle(
-                .unsound(inHand.removeFirst(), reason: "not finite", from: peer(1)),
+                .unsound(
+                    inHand.removeFirst(), TaskFailure(code: .notFinite, reason: "not finite"),
+                    from: peer(1)),
                 at: seconds(Double(number + 1)))
             #expect(effects.delivered == [])
             inHand += effects.handedOut(to: peer(1))

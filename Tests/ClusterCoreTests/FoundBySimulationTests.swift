@@ -130,7 +130,8 @@ struct FoundBySimulationTests {
                 peer, hello("a", incarnation: UInt64(life)), at: seconds(now))
             for question in joined.handedOut {
                 _ = state.handle(
-                    .unsound(question, reason: "other weights", from: peer),
+                    .unsound(
+                        question, TaskFailure(code: .unsound, reason: "other weights"), from: peer),
                     at: seconds(now + 1))
             }
             failure = wait(with: [], from: now + 2, to: now + 3, in: &state).failure

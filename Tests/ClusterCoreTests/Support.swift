@@ -58,6 +58,13 @@ extension [CoordinatorEffect] {
         }
     }
 
+    /// Tasks handed out, and to whom.
+    var assignments: [(attempt: AttemptID, holder: PeerID)] {
+        compactMap {
+            if case .send(.task(let attempt), let holder) = $0 { (attempt, holder) } else { nil }
+        }
+    }
+
     var delivered: [AttemptID] {
         compactMap { if case .deliver(let attempt) = $0 { attempt } else { nil } }
     }
@@ -87,8 +94,9 @@ extension CoordinatorState {
         confirmedPercent: Double = 0
     ) -> CoordinatorState {
         var state = CoordinatorState(
-            expected: identity, life: presentLife, version: "test", limits: limits,
-            confirmation: Confirmation(percent: confirmedPercent, salt: 1))
+            CoordinatorSetup(
+                expected: identity, life: presentLife, version: "test", limits: limits,
+                confirmation: Confirmation(percent: confirmedPercent, salt: 1)))
         _ = state.handle(.open(job, conditioning: digest, trial: trial), at: seconds(0))
         return state
     }

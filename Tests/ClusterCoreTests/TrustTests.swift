@@ -39,7 +39,9 @@ struct TrustTests {
         let question = state.join(peer(1), hello("a"), at: seconds(0)).handedOut[0]
         _ = state.handle(.submit(job, tasks(4)), at: seconds(0))
         let effects = state.handle(
-            .unsound(question, reason: "3 numbers differ", from: peer(1)), at: seconds(1))
+            .unsound(
+                question, TaskFailure(code: .unsound, reason: "3 numbers differ"), from: peer(1)),
+            at: seconds(1))
         #expect(isRejected(effects, .knownAnswer, at: peer(1)))
         #expect(effects.handedOut == [] && state.liveWorkers == 0)
         // Whoever waits for a worker in vain learns why.
@@ -240,15 +242,101 @@ struct TrustTests {
         _ = state.join(peer(1), hello("a"), at: seconds(0))
         _ = state.join(peer(2), hello("b"), at: seconds(0))
         let first = state.handle(.submit(job, tasks(1)), at: seconds(1)).handedOut[0]
-        let next = state.handle(
-            .unsound(first, reason: "not finite", from: peer(1)), at: seconds(2))
+        let failure = TaskFailure(code: .notFinite, reason: "not finite")
+        let next = state.handle(.unsound(first, failure, from: peer(1)), at: seconds(2))
         #expect(next.failure == nil)
         let last = state.handle(
-            .unsound(next.handedOut[0], reason: "not finite", from: peer(2)), at: seconds(3))
+            .unsound(next.handedOut[0], failure, from: peer(2)), at: seconds(3))
         guard case .taskFailed(_, let evidence)? = last.failure else {
             Issue.record("\(last)")
             return
         }
         #expect(evidence.count == 2)
+    }
+
+    @Test("answers of a wrong shape are the workers' fault, however many of them give some")
+    func wrongShape() {
+        var state = CoordinatorState.withOpenJob()
+        for number: UInt8 in 1...3 {
+            _ = state.join(peer(number), hello("w\(number)"), at: seconds(0))
+        }
+        var effects = state.handle(.submit(job, tasks(1)), at: seconds(1))
+        for time in 2...3 {
+            guard let (attempt, holder) = effects.assignments.last else {
+                Issue.record("not handed out again: \(effects)")
+                return
+            }
+            effects = state.handle(
+                .unsound(
+                    attempt, TaskFailure(code: .unsound, reason: "3 predictions"), from: holder),
+                at: seconds(Double(time)))
+            #expect(effects.failure == nil)
+        }
+        #expect(effects.assignments.count == 1)
+    }
+}
+
+@Suite("A task that fails on the only worker")
+struct SecondOpinionTests {
+    private var limits: Limits {
+        var limits = Limits.standard
+        limits.secondOpinionWait = .seconds(30)
+        return limits
+    }
+
+    /// A coordinator whose only worker has failed the only task as often as it may, at second 5.
+    private func doubting() throws -> (CoordinatorState, [CoordinatorEffect]) {
+        var state = CoordinatorState.withOpenJob(limits: limits)
+        _ = state.join(peer(1), hello("broken"), at: seconds(0))
+        var effects = state.handle(.submit(job, tasks(1)), at: seconds(1))
+        for number in 1...limits.maximumAttempts {
+            let attempt = try #require(effects.handedOut.last)
+            effects = state.fail(attempt, at: peer(1), now: seconds(Double(number + 1)))
+        }
+        return (state, effects)
+    }
+
+    @Test("is not tried there again, and whoever comes next gets it")
+    func another() throws {
+        var (state, effects) = try doubting()
+        #expect(effects.failure == nil && effects.handedOut.isEmpty)
+        #expect(
+            effects.workerEvents == [
+                .doubted(hello("broken").worker, tasks(1)[0], waiting: .seconds(30))
+            ])
+        effects = state.join(peer(2), hello("sound"), at: seconds(20))
+        let attempt = AttemptID(task: tasks(1)[0], number: 5)
+        #expect(effects.handedOut(to: peer(2)) == [attempt])
+        #expect(state.answer(attempt, from: peer(2), at: seconds(40)).delivered == [attempt])
+    }
+
+    @Test("fails the job with the evidence when nobody comes")
+    func nobody() throws {
+        var (state, _) = try doubting()
+        for time in 6...34 {
+            _ = state.beat(peer(1), at: seconds(Double(time)))
+            let effects = state.handle(.tick, at: seconds(Double(time)))
+            #expect(effects.failure == nil && effects.workerEvents.isEmpty)
+        }
+        guard
+            case .taskFailed(let task, let evidence)? = state.handle(.tick, at: seconds(35)).failure
+        else {
+            Issue.record("the job goes on")
+            return
+        }
+        #expect(task == tasks(1)[0])
+        #expect(evidence.count == limits.maximumAttempts)
+    }
+
+    @Test("fails at once on the next worker, too: then it is the task's fault")
+    func both() throws {
+        var (state, _) = try doubting()
+        let handedOut = state.join(peer(2), hello("sound"), at: seconds(20)).handedOut
+        let effects = state.fail(try #require(handedOut.last), at: peer(2), now: seconds(21))
+        guard case .taskFailed(_, let evidence)? = effects.failure else {
+            Issue.record("the job goes on: \(effects)")
+            return
+        }
+        #expect(evidence.count == limits.maximumAttempts + 1)
     }
 }

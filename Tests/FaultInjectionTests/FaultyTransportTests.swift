@@ -180,10 +180,10 @@ struct FaultyTransportTests {
         #expect(injector.counts.map(\.injected) == [1, 0])
     }
 
-    /// What a cluster whose workers have these faults answers.
+    /// What a cluster whose workers have these faults answers, and how many each of them did.
     private func answers(
         _ specs: [String], items: [WorkItem], limits: Limits = quickLimits()
-    ) async throws -> (answers: [Int: WorkAnswer], injected: Int) {
+    ) async throws -> (answers: [Int: WorkAnswer], injected: [Int]) {
         let network = InMemoryNetwork()
         let coordinator = Coordinator(
             transport: network.coordinatorTransport(), expected: someIdentity, version: "test",
@@ -210,9 +210,7 @@ struct FaultyTransportTests {
             group.cancelAll()
             try await group.waitForAll()
         }
-        let injected = injectors.reduce(0) { sum, injector in
-            sum + (injector?.counts.reduce(0) { $0 + $1.injected } ?? 0)
-        }
+        let injected = injectors.map { $0?.counts.reduce(0) { $0 + $1.injected } ?? 0 }
         return (found.withLock { $0 }, injected)
     }
 
@@ -229,12 +227,12 @@ struct FaultyTransportTests {
     func faultyCluster(spec: String) async throws {
         let items = (0..<24).map { item($0, step: 1) }
         let expected = try await answers([""], items: items).answers
-        // Two workers whose answers to one task are unsound end its job: matrix row 23.
-        let isUnsound = spec.hasPrefix("compute:nan") || spec.hasPrefix("result:shape")
-        let second = isUnsound ? "" : spec
+        // Two workers that find no finite number for one task end its job (matrix row 23); a slow
+        // sound one leaves the other its part.
+        let isAlone = spec.hasPrefix("compute:nan")
+        let second = isAlone ? "compute:delay=50ms" : spec
         let (found, injected) = try await answers([spec, second], items: items)
         #expect(found == expected)
-        #expect(injected > 0)
+        #expect(isAlone ? injected[0] > 0 : injected.contains { $0 > 0 })
     }
-
 }

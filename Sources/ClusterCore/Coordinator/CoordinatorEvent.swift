@@ -5,8 +5,9 @@ package enum CoordinatorEvent: Codable, Sendable {
     /// A result like those in `received`, with a digest of the answer's values: what confirms
     /// or contradicts another worker's answer.
     case answered(AttemptID, computeTime: Duration, digest: ContentDigest, from: PeerID)
-    /// A result whose answer is not finite, not of the asked shape, or not the known one.
-    case unsound(AttemptID, reason: String, from: PeerID)
+    /// A result whose answer is not finite, not of the asked shape, or not the known one: with code
+    /// ``FailureCode/notFinite`` or ``FailureCode/unsound``.
+    case unsound(AttemptID, TaskFailure, from: PeerID)
     /// A message that does not decode.
     case malformed(reason: String, from: PeerID)
     /// A message of another major version.
@@ -44,7 +45,7 @@ package enum CoordinatorEffect: Hashable, Codable, Sendable {
 }
 
 /// What happens to the crowd of workers; for progress displays and logs.
-package enum WorkerEvent: Hashable, Codable, Sendable {
+package enum WorkerEvent: Hashable, Codable, Sendable, CustomStringConvertible {
     /// `live` is the number of workers in the roster that are not leaving, after the event.
     case joined(WorkerID, live: Int)
     case rejected(name: String, Rejection)
@@ -53,9 +54,40 @@ package enum WorkerEvent: Hashable, Codable, Sendable {
     /// It is left alone for a while, and proves itself again after.
     case quarantined(WorkerID, Duration, reason: String)
     case released(WorkerID)
+    /// A task failed as often as it may, on this worker alone, and another one is waited for.
+    case doubted(WorkerID, TaskID, waiting: Duration)
     case draining(WorkerID, live: Int)
     case left(WorkerID, live: Int)
     case lost(WorkerID, LossReason, live: Int)
+
+    /// Workers in the roster that are not leaving, where the event changes that.
+    package var live: Int? {
+        switch self {
+        case .joined(_, let live), .draining(_, let live), .left(_, let live),
+            .lost(_, _, let live):
+            live
+        case .rejected, .suspected, .recovered, .quarantined, .released, .doubted: nil
+        }
+    }
+
+    package var description: String {
+        switch self {
+        case .joined(let worker, let live): "\(worker) joined, \(live) at work"
+        case .rejected(let name, let rejection): "\(name) was rejected: \(rejection)"
+        case .suspected(let worker): "\(worker) is silent"
+        case .recovered(let worker): "\(worker) is back"
+        case .quarantined(let worker, let time, let reason):
+            "\(worker) is left alone for \(time.components.seconds) s: \(reason)"
+        case .released(let worker): "\(worker) may work again"
+        case .doubted(let worker, let task, let time):
+            "\(task) failed on \(worker) and nobody else is here to try it; waiting "
+                + "\(time.components.seconds) s for another worker"
+        case .draining(let worker, let live): "\(worker) is leaving, \(live) at work"
+        case .left(let worker, let live): "\(worker) left, \(live) at work"
+        case .lost(let worker, let reason, let live):
+            "\(worker) is lost: \(reason); \(live) at work"
+        }
+    }
 }
 
 /// Why a worker is taken to be gone.

@@ -3,6 +3,7 @@
 package struct CoordinatorSetup: Hashable, Codable, Sendable {
     package let expected: ModelIdentity
     package let life: CoordinatorLife
+    /// The program's version, told to workers.
     package let version: String
     package let limits: Limits
     package let confirmation: Confirmation
@@ -19,13 +20,5 @@ package struct CoordinatorSetup: Hashable, Codable, Sendable {
         self.version = version
         self.limits = limits
         self.confirmation = confirmation
-    }
-}
-
-extension CoordinatorState {
-    package init(_ setup: CoordinatorSetup) {
-        self.init(
-            expected: setup.expected, life: setup.life, version: setup.version,
-            limits: setup.limits, confirmation: setup.confirmation)
     }
 }

@@ -37,7 +37,7 @@ extension CoordinatorState {
         let welcome = Welcome(
             heartbeatInterval: limits.heartbeatInterval,
             credits: hello.slots * limits.creditsPerSlot,
-            version: version
+            version: setup.version
         )
         send(.welcome(welcome), to: peer)
         if isNew {
@@ -91,17 +91,17 @@ extension CoordinatorState {
                 code: .misbehaved,
                 reason: "\(hello.slots) slots announced; 1 to \(limits.maximumSlots) are possible")
         }
-        if theirs.weights != expected.weights {
+        if theirs.weights != setup.expected.weights {
             return Rejection(
                 code: .weights,
                 reason: "worker '\(hello.worker.name)' has weights \(theirs.weights), the picture "
-                    + "is made with \(expected.weights); give both the same --model")
+                    + "is made with \(setup.expected.weights); give both the same --model")
         }
-        if theirs.computeClass != expected.computeClass {
+        if theirs.computeClass != setup.expected.computeClass {
             return Rejection(
                 code: .computeClass,
                 reason: "worker '\(hello.worker.name)' computes as \(theirs.computeClass), the "
-                    + "picture needs \(expected.computeClass); other kernels round differently")
+                    + "picture needs \(setup.expected.computeClass); other kernels round differently")
         }
         if roster.count >= limits.maximumWorkers {
             return Rejection(

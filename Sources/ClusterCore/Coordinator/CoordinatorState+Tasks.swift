@@ -54,7 +54,7 @@ extension CoordinatorState {
             AttemptFailure(
                 attempt: $0.attempt, worker: $0.worker,
                 failure: TaskFailure(
-                    code: .unsound, reason: "answered \($0.digest), unlike all others"))
+                    code: .disputed, reason: "answered \($0.digest), unlike all others"))
         }
     }
 
@@ -87,12 +87,12 @@ extension CoordinatorState {
     }
 
     mutating func unsound(
-        _ attempt: AttemptID, reason: String, from peer: PeerID, at now: Instant
+        _ attempt: AttemptID, _ failure: TaskFailure, from peer: PeerID, at now: Instant
     ) {
         counters.unsound += 1
-        if attempt.task.round == 0 { return flunk(peer, reason: reason) }
-        failed(attempt, TaskFailure(code: .unsound, reason: reason), of: peer, at: now)
-        strike(peer, reason: reason)
+        if attempt.task.round == 0 { return flunk(peer, reason: failure.reason) }
+        failed(attempt, failure, of: peer, at: now)
+        strike(peer, reason: failure.reason)
     }
 
     mutating func failed(
@@ -134,11 +134,17 @@ extension CoordinatorState {
     /// workers that both find no finite number are enough: more of them will find none either.
     private func isPoison(_ evidence: [AttemptFailure]) -> Bool {
         let tried = Set(evidence.map(\.worker))
-        let unsound = Set(evidence.filter { $0.failure.code == .unsound }.map(\.worker))
-        if unsound.count >= limits.minimumFailingWorkers { return true }
-        let nobodyElse = !roster.all.values.contains { !tried.contains($0.id) }
-        return evidence.count >= limits.maximumAttempts
-            && (tried.count >= limits.minimumFailingWorkers || nobodyElse)
+        let notFinite = Set(evidence.filter { $0.failure.code == .notFinite }.map(\.worker))
+        return notFinite.count >= limits.minimumFailingWorkers
+            || evidence.count >= limits.maximumAttempts
+                && tried.count >= limits.minimumFailingWorkers
+    }
+
+    /// Workers that may not try a task again: it failed on them as often as it may at all.
+    private func exhausted(by entry: TaskLedger.Entry) -> Set<PeerID> {
+        guard entry.failures.count >= limits.maximumAttempts else { return [] }
+        let tried = Set(entry.failures.map(\.worker))
+        return Set(roster.all.filter { tried.contains($0.value.id) }.keys)
     }
 
     // MARK: Handing out
@@ -187,7 +193,8 @@ extension CoordinatorState {
             }
             let peer = DispatchPolicy.worker(
                 avoiding: Set(entry.failures.map(\.worker)),
-                holders: Set(entry.live.map(\.peer) + entry.votes.map(\.peer)),
+                holders: Set(entry.live.map(\.peer) + entry.votes.map(\.peer))
+                    .union(exhausted(by: entry)),
                 among: candidates,
                 waiting: record.ledger.queued.count,
                 limits: limits

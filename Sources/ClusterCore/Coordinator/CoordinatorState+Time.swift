@@ -1,3 +1,4 @@
+internal import DequeModule
 internal import OrderedCollections
 
 /// Heartbeats and deadlines.
@@ -90,6 +91,7 @@ extension CoordinatorState {
         for job in jobs.keys {
             if let since = jobs[job]?.waitingSince { jobs[job]?.waitingSince = since + gap }
             if let since = jobs[job]?.disputedSince { jobs[job]?.disputedSince = since + gap }
+            if let since = jobs[job]?.doubtedSince { jobs[job]?.doubtedSince = since + gap }
         }
         note(.forgave(gap))
     }
@@ -165,6 +167,41 @@ extension CoordinatorState {
             record.isDraining || !record.readyJobs.contains(job)
                 || entry.votes.contains { $0.worker == record.id }
         }
+    }
+
+    /// A task that failed too often, on so few workers that it may be their fault, and nobody else
+    /// is here to try it: another worker is waited for, then the job fails.
+    mutating func endDoubts(at now: Instant) {
+        for job in jobs.keys {
+            guard let (task, evidence) = doubt(in: job), let worker = evidence.last?.worker else {
+                jobs[job]?.doubtedSince = nil
+                continue
+            }
+            let since = jobs[job]?.doubtedSince ?? now
+            guard now - since < limits.secondOpinionWait else {
+                fail(job, .taskFailed(task, evidence: evidence))
+                continue
+            }
+            if jobs[job]?.doubtedSince == nil {
+                announce(.doubted(worker, task, waiting: limits.secondOpinionWait))
+            }
+            jobs[job]?.doubtedSince = since
+        }
+    }
+
+    private func doubt(in job: JobID) -> (task: TaskID, evidence: [AttemptFailure])? {
+        guard let record = jobs[job] else { return nil }
+        for task in record.ledger.queued {
+            guard let entry = record.ledger.entry(task), entry.live.isEmpty,
+                entry.failures.count >= limits.maximumAttempts
+            else { continue }
+            let tried = Set(entry.failures.map(\.worker))
+            let isNobodyElse = roster.all.allSatisfy { peer, worker in
+                tried.contains(worker.id) || worker.isDraining || record.refusals[peer] != nil
+            }
+            if isNobodyElse { return (task, entry.failures) }
+        }
+        return nil
     }
 
     /// Keeps track of since when nobody has been ready for a job's tasks. Workers that come and

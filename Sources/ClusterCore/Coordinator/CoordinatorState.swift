@@ -18,6 +18,8 @@ struct JobRecord: Sendable {
     var waitingSince: Instant?
     /// Since when a task has had answers and nobody was ready to confirm one of them.
     var disputedSince: Instant?
+    /// Since when a task has failed too often on too few workers, and no other was there.
+    var doubtedSince: Instant?
     /// Workers that could not take the conditioning in, with their reasons.
     var refusals: OrderedDictionary<PeerID, String> = [:]
     /// Answers taken on one worker's word alone.
@@ -68,12 +70,7 @@ package struct Confirmation: Hashable, Codable, Sendable {
 /// It knows tasks by name only. Tensors, sockets and clocks belong to its owner, who calls
 /// `handle` for every event, one at a time, and carries the effects out in order.
 package struct CoordinatorState: Sendable {
-    package let expected: ModelIdentity
-    package let life: CoordinatorLife
-    package let limits: Limits
-    package let confirmation: Confirmation
-    /// The program's version, told to workers.
-    package let version: String
+    package let setup: CoordinatorSetup
 
     var roster = WorkerRoster()
     var histories = WorkerHistories()
@@ -87,19 +84,9 @@ package struct CoordinatorState: Sendable {
     var isShuttingDown = false
     var effects: [CoordinatorEffect] = []
 
-    package init(
-        expected: ModelIdentity,
-        life: CoordinatorLife,
-        version: String,
-        limits: Limits,
-        confirmation: Confirmation = .none
-    ) {
-        self.expected = expected
-        self.life = life
-        self.version = version
-        self.limits = limits
-        self.confirmation = confirmation
-    }
+    package init(_ setup: CoordinatorSetup) { self.setup = setup }
+
+    var limits: Limits { setup.limits }
 
     /// Workers in the roster that are not leaving.
     package var liveWorkers: Int { roster.liveCount }
@@ -121,9 +108,9 @@ package struct CoordinatorState: Sendable {
         case .answered(let attempt, let time, let digest, let peer):
             hear(peer, at: now)
             take(attempt, computeTime: time, digest: digest, from: peer, at: now)
-        case .unsound(let attempt, let reason, let peer):
+        case .unsound(let attempt, let failure, let peer):
             hear(peer, at: now)
-            unsound(attempt, reason: reason, from: peer, at: now)
+            unsound(attempt, failure, from: peer, at: now)
         case .malformed(let reason, let peer): malformed(reason, from: peer)
         case .incompatible(let version, let peer): incompatible(version, from: peer)
         case .disconnected(let peer): lose(peer, .disconnected)
@@ -140,6 +127,7 @@ package struct CoordinatorState: Sendable {
         }
         if !isShuttingDown {
             noteWaiting(at: now)
+            endDoubts(at: now)
             dispatch(at: now)
         }
         return effects
@@ -187,7 +175,7 @@ package struct CoordinatorState: Sendable {
             tasks.allSatisfy { $0.job == job && $0.round > 0 },
             "a batch belongs to one job, and round 0 to the trial")
         jobs[job]?.ledger.submit(
-            tasks, confirming: Set(tasks.filter { confirmation.covers($0) }))
+            tasks, confirming: Set(tasks.filter { setup.confirmation.covers($0) }))
         jobs[job]?.submitted += tasks.count
         if let kind = tasks.first?.kind { jobs[job]?.kind = kind }
     }
@@ -251,7 +239,7 @@ package struct CoordinatorState: Sendable {
         case .rejected: counters.rejected += 1
         case .lost: counters.lost += 1
         case .quarantined: counters.quarantined += 1
-        case .suspected, .recovered, .released, .draining, .left: break
+        case .suspected, .recovered, .released, .doubted, .draining, .left: break
         }
         effects.append(.worker(event))
     }

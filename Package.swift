@@ -213,7 +213,7 @@ if Context.environment["TESSERA_FUZZ"] == "1" {
             name: "tessera-fuzz",
             dependencies: [
                 "ClusterCore", "ClusterRuntime", "Denoising", "DiffusionModels", "Locking",
-                "Tensors", "TextToImage", "WireCodec", logging,
+                "Tensors", "TextToImage", "WireCodec", "ZeroMQTransport", logging,
             ],
             path: "Tests/Fuzzing/Targets",
             swiftSettings: house

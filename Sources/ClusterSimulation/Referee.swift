@@ -399,7 +399,8 @@ package struct Referee: Sendable {
             || evidence.count >= limits.maximumAttempts
                 && (workers.count >= limits.minimumFailingWorkers
                     || sessions.values.allSatisfy {
-                        workers.contains($0.worker) || $0.isDraining || $0.refused.contains(task.job)
+                        workers.contains($0.worker) || $0.isDraining
+                            || $0.refused.contains(task.job)
                     })
         if !isEnough {
             fail(.ends, at: now, "\(task) failed its job after \(evidence.count) failures only")

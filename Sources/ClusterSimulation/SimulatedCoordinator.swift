@@ -30,7 +30,8 @@ extension Simulation {
 
     mutating func startCoordinator() {
         coordinator.isUp = true
-        tell("coordinator starts, life \(coordinator.life), epoch \(coordinator.state.setup.life.epoch)")
+        let epoch = coordinator.state.setup.life.epoch
+        tell("coordinator starts, life \(coordinator.life), epoch \(epoch)")
         clock.plan(.coordinatorTick(life: coordinator.life), in: limits.tickInterval)
         openPicture()
     }

@@ -101,7 +101,8 @@ extension CoordinatorState {
             return Rejection(
                 code: .computeClass,
                 reason: "worker '\(hello.worker.name)' computes as \(theirs.computeClass), the "
-                    + "picture needs \(setup.expected.computeClass); other kernels round differently")
+                    + "picture needs \(setup.expected.computeClass); other kernels round differently"
+            )
         }
         if roster.count >= limits.maximumWorkers {
             return Rejection(

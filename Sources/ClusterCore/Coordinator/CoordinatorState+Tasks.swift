@@ -17,36 +17,38 @@ extension CoordinatorState {
         let computeTime = min(computeTime, held ?? computeTime)
         roster.endCancelled(attempt, of: peer, at: now)
         roster.endLease(attempt, of: peer)
-        guard var job = jobs[attempt.task.job], !isBarred(peer) else {
-            return note(.staleResult(attempt, peer))
-        }
-        let isConfirmed = job.ledger.entry(attempt.task)?.needsConfirmation == true
         let worker = roster[peer]?.id
-        let verdict = job.ledger.accept(
-            attempt, digest: digest, from: peer, worker, maximumVotes: limits.maximumVotes)
-        jobs[attempt.task.job] = job
+        let needsConfirmation =
+            jobs[attempt.task.job]?.ledger.entry(attempt.task)?.needsConfirmation == true
+        let maximumVotes = limits.maximumVotes
+        let verdict =
+            isBarred(peer)
+            ? nil
+            : jobs[attempt.task.job]?.ledger.accept(
+                attempt, digest: digest, from: peer, worker, maximumVotes: maximumVotes)
         switch verdict {
-        case .stale:
-            note(.staleResult(attempt, peer))
-        case .neverIssued:
-            return malformed("\(attempt) was never handed out", from: peer)
-        case .held:
-            effects.append(.hold(attempt))
+        case nil, .stale: return note(.staleResult(attempt, peer))
+        case .neverIssued: return malformed("\(attempt) was never handed out", from: peer)
         case .disputed(let votes):
             return fail(
                 attempt.task.job, .taskFailed(attempt.task, evidence: Self.evidence(of: votes)))
+        case .held: effects.append(.hold(attempt))
         case .accepted(let others, let outvoted):
-            if isConfirmed {
-                counters.confirmed += 1
-            } else if let worker {
-                jobs[attempt.task.job]?.unconfirmed[worker, default: 0] += 1
-            }
+            count(attempt, of: worker, isConfirmed: needsConfirmation)
             accepted(attempt, others: others)
             disown(outvoted)
         }
-        guard worker != nil, verdict != .stale else { return }
+        guard worker != nil else { return }
         jobs[attempt.task.job]?.speed[attempt.task.kind, default: SpeedRecord()].add(computeTime)
         credit(peer, with: attempt.task.kind, computeTime, at: now)
+    }
+
+    private mutating func count(_ attempt: AttemptID, of worker: WorkerID?, isConfirmed: Bool) {
+        if isConfirmed {
+            counters.confirmed += 1
+        } else if let worker {
+            jobs[attempt.task.job]?.unconfirmed[worker, default: 0] += 1
+        }
     }
 
     static func evidence(of votes: [TaskLedger.Vote]) -> [AttemptFailure] {

@@ -26,6 +26,7 @@ private let targets: [String: any FuzzTarget.Type] = [
     "safetensors": SafeTensorsTarget.self,
     "configuration": ConfigurationTarget.self,
     "state": StateTarget.self,
+    "keys": KeysTarget.self,
 ]
 
 private let target: any FuzzTarget.Type = {

@@ -97,6 +97,32 @@ enum MessageSeeds {
                 Heartbeat(number: 1, inHand: [attempt(), attempt(1)], progress: 5)),
             "heartbeat-ack": .heartbeatAck(1),
             "goodbye": .goodbye(.leaving),
+            "control-submit": .controlRequest(
+                ControlRequest(
+                    number: 1, question: .submit(id: "lake", order: Array("{}".utf8)))),
+            "control-status": .controlRequest(
+                ControlRequest(number: 2, question: .status(id: "lake"))),
+            "control-drain": .controlRequest(
+                ControlRequest(number: 3, question: .drain(name: "w"))),
+            "control-jobs": .controlReply(
+                ControlReply(
+                    number: 1,
+                    answer: .jobs([
+                        JobStatus(
+                            id: "lake", phase: .failed, done: 1, total: 2, reason: "no",
+                            exitCode: 65, output: "a.png")
+                    ]))),
+            "control-workers": .controlReply(
+                ControlReply(
+                    number: 2,
+                    answer: .workers([
+                        WorkerStatus(
+                            name: "w", activity: .quarantined, attemptsInHand: 1,
+                            denoiseTime: .seconds(1), decodeTime: .zero, quarantine: .seconds(30),
+                            quarantines: 1)
+                    ]))),
+            "control-refused": .controlReply(
+                ControlReply(number: 3, answer: .refused(ControlRefusal(.full, "no")))),
         ]
         var seeds = messages.mapValues { wire($0) }
         // Once as it travels, checksum and all.

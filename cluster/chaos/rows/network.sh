@@ -24,51 +24,34 @@ proxy() {
 tell() { echo "$2" >&"${PROXY_IN[$1]}"; }
 LONG=(--prompt "$PROMPT" --seed 4 --size 512x512)
 
-row 8 local "partition of a worker for 30 s, then healed" "lost at 10 s; stale answers afterwards change nothing; joins again; same bytes"
-row_8() {
-  JOB=("${LONG[@]}" --steps 50)
+# Cuts one of two workers off, this way for so many seconds, in a job of so many steps.
+cut_and_heal() {
+  local way=$1 seconds=$2 cut lost healed
+  JOB=("${LONG[@]}" --steps "$3")
   quiet_picture
   coordinator
   paced a
   proxy b
   faulty_worker b "$PACE"
   await '"done":2,"event":"step"' 60
-  local cut lost healed
   cut=$(now_ms)
-  tell b "cut both"
+  tell b "cut $way"
   await 'b is lost' 15
   lost=$(ms_of 'b is lost')
   check_within "loss" $((lost - cut)) 11500
-  sleep $((30 - (lost - cut) / 1000))
-  healed=$(now_ms)
-  tell b heal
-  check "it joins again" until_true 15 bash -c "[ \$(grep -c 'b joined' '$EVENTS') -ge 2 ]"
-  recovery "lost after $(seconds_of $((lost - cut))), in again $(seconds_of $(($(ms_after "$healed" 'b joined') - healed))) after healing"
-  finish 240
-}
-
-row 9 local "one-way cut, worker to coordinator, 15 s" "lost at 10 s; dials anew and joins again; same bytes"
-row_9() {
-  JOB=("${LONG[@]}" --steps 40)
-  quiet_picture
-  coordinator
-  paced a
-  proxy b
-  faulty_worker b "$PACE"
-  await '"done":2,"event":"step"' 60
-  local cut lost healed
-  cut=$(now_ms)
-  tell b "cut up"
-  await 'b is lost' 15
-  lost=$(ms_of 'b is lost')
-  check_within "loss" $((lost - cut)) 11500
-  sleep 4
+  sleep $((seconds - (lost - cut) / 1000))
   healed=$(now_ms)
   tell b heal
   check "it joins again" until_true 20 bash -c "[ \$(grep -c 'b joined' '$EVENTS') -ge 2 ]"
   recovery "lost after $(seconds_of $((lost - cut))), in again $(seconds_of $(($(ms_after "$healed" 'b joined') - healed))) after healing"
   finish 240
 }
+
+row 8 local "partition of a worker for 30 s, then healed" "lost at 10 s; stale answers afterwards change nothing; joins again; same bytes"
+row_8() { cut_and_heal both 30 50; }
+
+row 9 local "one-way cut, worker to coordinator, 15 s" "lost at 10 s; dials anew and joins again; same bytes"
+row_9() { cut_and_heal up 15 40; }
 
 row 10 local "partition of two of four workers, for good" "the job goes on with the others; same bytes"
 row_10() {

@@ -236,6 +236,23 @@ struct TrustTests {
         #expect(state.counters.unconfirmed == 1 && state.counters.accepted == 1)
     }
 
+    @Test("whoever fails what it should confirm keeps nobody waiting")
+    func cannotConfirm() throws {
+        var state = CoordinatorState.withOpenJob(confirmedPercent: 100)
+        _ = state.join(peer(1), hello("sound"), at: seconds(0))
+        let first = try #require(
+            state.handle(.submit(job, tasks(1)), at: seconds(1)).handedOut.last)
+        _ = state.join(peer(2), hello("broken"), at: seconds(1))
+        var effects = state.handle(
+            .answered(first, computeTime: .seconds(1), digest: digest, from: peer(1)),
+            at: seconds(2))
+        #expect(effects.delivered.isEmpty)
+        let second = try #require(effects.handedOut(to: peer(2)).last)
+        effects = state.fail(second, at: peer(2), now: seconds(3))
+        #expect(effects.delivered == [first])
+        #expect(state.counters.unconfirmed == 1)
+    }
+
     @Test("two workers that find no finite number are enough: the task is at fault")
     func notFinite() {
         var state = CoordinatorState.withOpenJob()

@@ -142,9 +142,12 @@ extension CoordinatorState {
                 && tried.count >= limits.minimumFailingWorkers
     }
 
-    /// Workers that may not try a task again: it failed on them as often as it may at all.
+    /// Workers that may not try a task again: it failed on them as often as it may at all, or it has
+    /// an answer that can do without theirs.
     private func exhausted(by entry: TaskLedger.Entry) -> Set<PeerID> {
-        guard entry.failures.count >= limits.maximumAttempts else { return [] }
+        guard entry.failures.count >= limits.maximumAttempts || !entry.votes.isEmpty else {
+            return []
+        }
         let tried = Set(entry.failures.map(\.worker))
         return Set(roster.all.filter { tried.contains($0.value.id) }.keys)
     }
@@ -215,12 +218,20 @@ extension CoordinatorState {
 
     /// A task with one answer that nobody else is there to confirm has that answer.
     private mutating func settleUnconfirmed(_ task: TaskID) {
-        guard let job = jobs[task.job], let votes = job.ledger.entry(task)?.votes, votes.count == 1,
-            roster.all.allSatisfy({ peer, record in
-                record.isDraining || record.id == votes[0].worker || job.refusals[peer] != nil
-            })
+        guard let entry = jobs[task.job]?.ledger.entry(task), entry.votes.count == 1,
+            !roster.peers.contains(where: { canConfirm(entry, of: task.job, $0) })
         else { return }
         settle(task)
+    }
+
+    /// Whether a worker may yet answer a task that has answers: it has neither answered nor failed
+    /// it, and does not rest.
+    func canConfirm(_ entry: TaskLedger.Entry, of job: JobID, _ peer: PeerID) -> Bool {
+        guard let record = roster[peer], !record.isDraining, record.quarantinedUntil == nil,
+            jobs[job]?.refusals[peer] == nil
+        else { return false }
+        return !entry.votes.contains { $0.worker == record.id }
+            && !entry.failures.contains { $0.worker == record.id }
     }
 
     /// Takes a task's only answer unconfirmed.

@@ -163,9 +163,8 @@ extension CoordinatorState {
 
     private func isUndecidable(_ entry: TaskLedger.Entry?, in job: JobID) -> Bool {
         guard let entry, !entry.votes.isEmpty, entry.live.isEmpty else { return false }
-        return roster.all.values.allSatisfy { record in
-            record.isDraining || !record.readyJobs.contains(job)
-                || entry.votes.contains { $0.worker == record.id }
+        return !roster.all.contains { peer, record in
+            record.readyJobs.contains(job) && canConfirm(entry, of: job, peer)
         }
     }
 
@@ -192,7 +191,7 @@ extension CoordinatorState {
     private func doubt(in job: JobID) -> (task: TaskID, evidence: [AttemptFailure])? {
         guard let record = jobs[job] else { return nil }
         for task in record.ledger.queued {
-            guard let entry = record.ledger.entry(task), entry.live.isEmpty,
+            guard let entry = record.ledger.entry(task), entry.live.isEmpty, entry.votes.isEmpty,
                 entry.failures.count >= limits.maximumAttempts
             else { continue }
             let tried = Set(entry.failures.map(\.worker))

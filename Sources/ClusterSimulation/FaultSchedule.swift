@@ -64,12 +64,14 @@ struct Nature: Hashable, Sendable {
         case refusing
         /// Its model refuses every conditioning.
         case unable
+        /// Its device fails in every computation.
+        case failing
 
         /// Whether it ever computes for a job.
         var isAble: Bool {
             switch self {
             case .none, .corrupting, .notFinite, .refusing: true
-            case .otherWeights, .wrongAnswers, .unable: false
+            case .otherWeights, .wrongAnswers, .unable, .failing: false
             }
         }
     }
@@ -153,7 +155,7 @@ struct FaultSchedule: Sendable {
         nature.slowness = Int.random(in: 30...200, using: &random)
         if random.chance(perMille: 50) { nature.slowness *= 5 }
         if !isFirst, random.chance(perMille: 200) {
-            var flaws: [Nature.Flaw] = [.otherWeights, .notFinite, .refusing, .unable]
+            var flaws: [Nature.Flaw] = [.otherWeights, .notFinite, .refusing, .unable, .failing]
             // What nobody looks for is not found.
             if !workload.trial.isEmpty { flaws += [.wrongAnswers, .wrongAnswers] }
             if workload.confirmedPercent > 0 { flaws += [.corrupting, .corrupting] }
@@ -166,7 +168,8 @@ struct FaultSchedule: Sendable {
     private mutating func leaveNobodySound() {
         let flaws: [Nature.Flaw] =
             workload.trial.isEmpty
-            ? [.otherWeights, .unable] : [.otherWeights, .unable, .wrongAnswers]
+            ? [.otherWeights, .unable, .failing]
+            : [.otherWeights, .unable, .failing, .wrongAnswers]
         for index in natures.indices {
             natures[index].flaw = flaws.randomElement(using: &random) ?? .otherWeights
         }

@@ -80,6 +80,8 @@ package struct Referee: Sendable {
         /// Whether it has given the known answers since it joined or was last in trouble.
         var isProven = false
         var trial: Set<AttemptID> = []
+        /// Whether it failed a trial, or left one unanswered, and has not been proven since.
+        var hasFailedTrial = false
     }
 
     private var books: [JobID: Book] = [:]
@@ -149,7 +151,10 @@ package struct Referee: Sendable {
         case .answered(let attempt, _, _, let peer) where attempt.task.round == 0:
             if sessions[peer]?.trial.remove(attempt) != nil, sessions[peer]?.trial.isEmpty == true {
                 sessions[peer]?.isProven = true
+                sessions[peer]?.hasFailedTrial = false
             }
+        case .received(.failure(let attempt, _), let peer) where attempt.task.round == 0:
+            sessions[peer]?.hasFailedTrial = true
         case .shutdown:
             isShutDown = true
             sessions.removeAll()
@@ -200,6 +205,8 @@ package struct Referee: Sendable {
         case .deliver(let attempt): judgeDelivery(attempt, of: event, effects, at: now)
         case .fail(let job, let failure): judgeFailure(failure, of: job, at: now)
         case .worker(let change): follow(change, at: now)
+        case .note(.leaseExpired(let attempt, let worker)) where attempt.task.round == 0:
+            for peer in peers(of: worker) { sessions[peer]?.hasFailedTrial = true }
         case .note: break
         }
     }
@@ -359,7 +366,9 @@ package struct Referee: Sendable {
         switch failure {
         case .taskFailed(let task, let evidence): judgeEvidence(evidence, of: task, at: now)
         case .noWorkers(let waited, _):
-            let able = sessions.values.count { !$0.isDraining && !$0.refused.contains(job) }
+            let able = sessions.values.count {
+                !$0.isDraining && !$0.refused.contains(job) && !$0.hasFailedTrial
+            }
             if waited < limits.noWorkerTimeout || able > 0 {
                 fail(
                     .ends, at: now,

@@ -102,7 +102,7 @@ struct SimulatedMachine {
         case .corrupting where task.round > 0 && luck.chance(perMille: 150): return luck.next()
         case .notFinite where task.round > 0 && luck.chance(perMille: 150):
             return PureModel.notFinite
-        case .none, .refusing, .unable, .notFinite, .corrupting: return answer
+        case .none, .refusing, .unable, .failing, .notFinite, .corrupting: return answer
         }
     }
 

@@ -177,7 +177,7 @@ extension Simulation {
         }
         let usual = Int.random(in: 100...900, using: &luck)
         let time = usual * machine.nature.slowness / 100 * machine.slowFactor
-        let fails = machine.failsUntil > clock.now
+        let fails = machine.failsUntil > clock.now || machine.nature.flaw == .failing
         clock.plan(
             .computed(attempt, index, life: machine.life, fails: fails), in: .milliseconds(time))
     }

@@ -293,6 +293,46 @@ struct TrustTests {
     }
 }
 
+@Suite("A worker that fails the known questions for reasons of its own")
+struct FailedTrialTests {
+    @Test("is asked again, but no job waits for it longer than for nobody")
+    func isNobody() throws {
+        let limits = Limits.standard
+        var state = CoordinatorState.withOpenJob(trial: [.denoise])
+        var effects = state.join(peer(1), hello("broken"), at: seconds(0))
+        effects += state.handle(.submit(job, tasks(1)), at: seconds(0))
+        var time = 0
+        while effects.failure == nil, time < 1000 {
+            time += 1
+            let now = seconds(Double(time))
+            if let question = effects.handedOut.last {
+                effects = state.fail(question, at: peer(1), now: now)
+            } else {
+                effects = []
+            }
+            effects += state.beat(peer(1), at: now) + state.handle(.tick, at: now)
+        }
+        #expect(time == Int(limits.noWorkerTimeout.components.seconds))
+        guard case .noWorkers(_, let reasons)? = effects.failure else {
+            Issue.record("\(effects)")
+            return
+        }
+        #expect(reasons.contains { $0.contains("broken") && $0.contains("broke") })
+    }
+
+    @Test("may yet succeed")
+    func succeeds() throws {
+        var state = CoordinatorState.withOpenJob(trial: [.denoise])
+        var effects = state.join(peer(1), hello("a"), at: seconds(0))
+        effects += state.handle(.submit(job, tasks(1)), at: seconds(0))
+        _ = state.fail(try #require(effects.handedOut.last), at: peer(1), now: seconds(1))
+        let again = try #require(state.beat(peer(1), at: seconds(2)).handedOut.last)
+        #expect(again.task.round == 0)
+        #expect(
+            state.answer(again, from: peer(1), at: seconds(3)).handedOut.map(\.task) == tasks(1))
+    }
+}
+
 @Suite("A task that fails on the only worker")
 struct SecondOpinionTests {
     private var limits: Limits {

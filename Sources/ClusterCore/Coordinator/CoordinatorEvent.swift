@@ -143,7 +143,7 @@ package enum JobFailure: Error, Hashable, Codable, Sendable, CustomStringConvert
             "no worker for \(waited.components.seconds) s"
                 + (rejections.isEmpty
                     ? "; start one with `tessera worker --connect`"
-                    : "; turned away: " + rejections.joined(separator: "; "))
+                    : "; those that came: " + rejections.joined(separator: "; "))
         case .taskFailed(let task, let evidence):
             "\(task) failed \(evidence.count) times: "
                 + evidence.map(\.description).joined(separator: "; ")

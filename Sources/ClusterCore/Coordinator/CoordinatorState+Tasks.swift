@@ -112,7 +112,7 @@ extension CoordinatorState {
             if attempt.task.round == 0 { abandonTrial(of: peer) }
             jobs[attempt.task.job]?.ledger.release(attempt)
         } else if attempt.task.round == 0 {
-            abandonTrial(of: peer)
+            abandonTrial(of: peer, problem: failure.reason)
             countError(of: peer, failure.reason, at: now)
         } else {
             blame(attempt, of: record, failure)

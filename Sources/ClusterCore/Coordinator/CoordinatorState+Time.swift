@@ -77,9 +77,14 @@ extension CoordinatorState {
     private mutating func giveUp(_ job: JobID, at now: Instant) {
         guard let record = jobs[job], let since = record.waitingSince,
             now - since >= limits.noWorkerTimeout,
-            roster.all.allSatisfy({ $0.value.isDraining || record.refusals[$0.key] != nil })
+            roster.all.allSatisfy({ peer, worker in
+                worker.isDraining || record.refusals[peer] != nil || worker.trialProblem != nil
+            })
         else { return }
-        let reasons = rejections + record.refusals.values
+        let problems = roster.all.values.compactMap { worker in
+            worker.trialProblem.map { "\(worker.id): \($0)" }
+        }
+        let reasons = rejections + record.refusals.values + problems
         fail(job, .noWorkers(waited: now - since, rejections: reasons))
     }
 
@@ -118,7 +123,7 @@ extension CoordinatorState {
             if !lease.wasSeen { roster.endLease(attempt, of: peer) }
             cancel(attempt, of: peer)
             if attempt.task.round == 0 {
-                abandonTrial(of: peer)
+                abandonTrial(of: peer, problem: "it does not answer the known questions")
             } else if lease.wasSeen && now - lease.progressedAt >= stuckTime(of: attempt.task) {
                 blame(
                     attempt, of: record,

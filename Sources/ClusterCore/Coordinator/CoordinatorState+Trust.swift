@@ -32,6 +32,7 @@ extension CoordinatorState {
         record.leases.removeValue(forKey: attempt)
         if record.trial?.open.isEmpty == true {
             record.trial = nil
+            record.trialProblem = nil
             record.isProven = true
             record.readyJobs.formUnion(record.preparedJobs)
             note(.proven(record.id))
@@ -39,10 +40,12 @@ extension CoordinatorState {
         roster[peer] = record
     }
 
-    /// The trial ended without a verdict; it is begun again with a later heartbeat.
-    mutating func abandonTrial(of peer: PeerID) {
+    /// The trial ended without a verdict; it is begun again with a later heartbeat. With a `problem`
+    /// of the worker's own nobody waits for that.
+    mutating func abandonTrial(of peer: PeerID, problem: String? = nil) {
         for attempt in roster[peer]?.trial?.open ?? [] { roster.endLease(attempt, of: peer) }
         roster[peer]?.trial = nil
+        if let problem { roster[peer]?.trialProblem = problem }
     }
 
     /// A question whose answer is known was answered wrongly.

@@ -45,6 +45,8 @@ struct WorkerRecord: Sendable {
     /// Whether it gave the known answers since it joined or was last in trouble.
     var isProven = false
     var trial: Trial?
+    /// Why its latest trial came to nothing; nil when none has, or it is proven since.
+    var trialProblem: String?
     /// Trials begun, which number their attempts.
     var trials: UInt32 = 0
     var progress: UInt64?

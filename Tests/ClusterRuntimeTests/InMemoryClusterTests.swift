@@ -182,10 +182,17 @@ struct InMemoryClusterTests {
             transport: network.workerTransport(), name: "sound", identity: toyIdentity,
             model: ToyModel(), version: "test", limits: quickLimits(), logger: quietLogger)
         try await withThrowingTaskGroup(of: Void.self) { group in
+            let (lies, lied) = AsyncStream<Void>.makeStream()
             group.addTask { try await coordinator.run() }
-            group.addTask { try? await sound.run() }
+            group.addTask {
+                // Else it might have done all before the other was there.
+                for await _ in lies { break }
+                try? await sound.run()
+            }
             group.addTask { try? await impostor.run(tickInterval: .seconds(1)) {} }
-            group.addTask { try await Self.answerWithAnother(impostor) }
+            group.addTask {
+                try await Self.answerWithAnother(impostor, onAnswer: { lied.yield() })
+            }
             let items = toyItems(step: 0, count: 12)
             let remote = try await answers(
                 from: coordinator.executor, to: items, conditioning: toyConditioning())
@@ -198,7 +205,9 @@ struct InMemoryClusterTests {
     }
 
     /// A worker whose every answer has the right name and shape, and belongs to another question.
-    private static func answerWithAnother(_ transport: InMemoryWorkerTransport) async throws {
+    private static func answerWithAnother(
+        _ transport: InMemoryWorkerTransport, onAnswer: () -> Void
+    ) async throws {
         let model = ToyModel()
         let conditioning = toyConditioning()
         try await model.prepare(conditioning)
@@ -220,6 +229,7 @@ struct InMemoryClusterTests {
                     .result(
                         attempt, answer, question: ContentDigest(wrong.fingerprint),
                         computeTime: .milliseconds(1)))
+                onAnswer()
             case .goodbye, .reject: return
             default: break
             }

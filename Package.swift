@@ -153,7 +153,7 @@ let package = Package(
                 "ZeroMQTransport", "ClusterCore",
                 "WireCodec", "DefaultModel", "DiffusionModels", "ComputeBackends", "ImageOutput",
                 "DurableFiles", "Denoising", "FaultInjection", "Sampling", "Tensors", arguments,
-                logging, lifecycle,
+                heap, logging, lifecycle,
                 unixSignals,
             ],
             swiftSettings: house

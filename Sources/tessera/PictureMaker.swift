@@ -59,6 +59,8 @@ struct PictureMaker: JobMaker {
         let checkpoints = try CheckpointFolder(
             path: folder, job: provenance, resume: true, beforeWrite: drill?.beforeWrite,
             onEvent: { reporter.state($0) })
+        // Whoever takes the job over, its lock lost with a machine, ends this process's writing.
+        _ = try checkpoints.beginLife()
         let prepared = try setup.prepared(with: model, backend: backend)
         for truncation in prepared.truncations { reporter.note(truncation) }
         let run = PictureRun(

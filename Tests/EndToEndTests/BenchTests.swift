@@ -105,6 +105,18 @@ struct BenchTests {
         #expect(try abs(gflop / report.number("gflop") - 1) < 1e-9)
     }
 
+    @Test("a coordinator's decisions are timed by batch and by answer")
+    func dispatch() async throws {
+        let report = try await report([
+            "dispatch", "--workers", "3", "--tasks", "20", "--batches", "2",
+        ])
+        let batch = try #require(report["batch"] as? [String: Any])
+        let answer = try #require(report["answer"] as? [String: Any])
+        #expect((batch["seconds"] as? [Double])?.count == 2)
+        #expect((answer["seconds"] as? [Double])?.count ?? 0 >= 40)
+        #expect(report["workers"] as? Int == 3 && report["processor"] is String)
+    }
+
     @Test("paced, it runs once for every line, says so at once, and reports at the end")
     func paced() async throws {
         let result = try await Subprocess.run(

@@ -88,12 +88,7 @@ private func withFortress(
     try await withThrowingTaskGroup(of: Void.self) { group in
         group.addTask { try await router.run(tickInterval: .milliseconds(20)) {} }
         group.addTask { try await friend.run(tickInterval: .milliseconds(20)) {} }
-        group.addTask {
-            for await event in router.inbound {
-                guard case .received(let frames, let peer) = event else { continue }
-                router.send(frames, to: peer)
-            }
-        }
+        group.addTask { await router.echo() }
         var answers = friend.inbound.makeAsyncIterator()
         for number in 0..<3 {
             let question: Frames = [[UInt8(number)], Array(repeating: 7, count: 100_000)]
@@ -319,12 +314,7 @@ struct HostilePlaintextTests {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await router.run(tickInterval: .milliseconds(20)) {} }
             group.addTask { try await friend.run(tickInterval: .milliseconds(20)) {} }
-            group.addTask {
-                for await event in router.inbound {
-                    guard case .received(let frames, let peer) = event else { continue }
-                    router.send(frames, to: peer)
-                }
-            }
+            group.addTask { await router.echo() }
             var answers = friend.inbound.makeAsyncIterator()
             for number: UInt8 in 0..<3 {
                 friend.send([[number]], expendable: false)

@@ -32,6 +32,14 @@ func quickLimits() -> Limits {
 }
 
 extension RouterTransport {
+    /// Sends everything back to whom it came from, until the end.
+    func echo() async {
+        for await event in inbound {
+            guard case .received(let frames, let peer) = event else { continue }
+            send(frames, to: peer)
+        }
+    }
+
     /// The next message, skipping nothing; nil for a loss or the end.
     static func message(
         _ iterator: inout Inbox<CoordinatorTransportEvent>.Iterator

@@ -9,7 +9,7 @@ cat <<TEXT
 # The fault matrix, as a run saw it
 
 Made by \`cluster/chaos/run.sh\` of $(date -u +%Y-%m-%d) with tessera $("${TESSERA:-tessera}" --version 2>/dev/null || echo '?') on
-$(nproc) cores, $(uname -sr). What each row means, and which cannot be shown here, is in
+$(nproc) cores, $(uname -sr | cut -d- -f1). What each row means, and which cannot be shown here, is in
 [README.md](README.md).
 
 | row | fault | injected | expected | seen | recovery | |

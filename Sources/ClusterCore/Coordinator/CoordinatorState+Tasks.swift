@@ -188,32 +188,40 @@ extension CoordinatorState {
 
     private mutating func dispatchQueue(of job: JobID, at now: Instant) {
         var unplaceable: Set<TaskID> = []
-        while let record = jobs[job], record.unconsumed < limits.maximumUnconsumed,
-            let task = record.ledger.queued.first(where: { !unplaceable.contains($0) })
-        {
-            let candidates = candidates(for: job, at: now)
+        var candidates = candidates(for: job, at: now)
+        while let task = nextQueued(of: job, except: unplaceable) {
             guard candidates.contains(where: { $0.hasCredit(limits) }) else { return }
-            guard let entry = record.ledger.entry(task) else {
+            guard let entry = jobs[job]?.ledger.entry(task) else {
                 preconditionFailure("\(task) waits but is not open")
             }
-            let peer = DispatchPolicy.worker(
+            let index = DispatchPolicy.worker(
                 avoiding: Set(entry.failures.map(\.worker)),
                 holders: Set(entry.live.map(\.peer) + entry.votes.map(\.peer))
                     .union(exhausted(by: entry)),
                 among: candidates,
-                waiting: record.ledger.queued.count,
+                waiting: jobs[job]?.ledger.queued.count ?? 0,
                 limits: limits
             )
-            if let peer {
-                issue(task, to: peer, at: now)
+            if let index {
+                issue(task, to: candidates[index].peer, at: now)
+                candidates[index].load += 1
             } else if entry.live.isEmpty && entry.failures.isEmpty && entry.votes.isEmpty {
                 // What holds for a task that anybody may have holds for all.
                 return
             } else {
                 unplaceable.insert(task)
                 settleUnconfirmed(task)
+                candidates = self.candidates(for: job, at: now)
             }
         }
+    }
+
+    /// The next waiting task, as long as the loop keeps up with the answers.
+    private func nextQueued(of job: JobID, except unplaceable: Set<TaskID>) -> TaskID? {
+        guard let record = jobs[job], record.unconsumed < limits.maximumUnconsumed else {
+            return nil
+        }
+        return record.ledger.queued.first { !unplaceable.contains($0) }
     }
 
     /// A task with one answer that nobody else is there to confirm has that answer.

@@ -6,7 +6,7 @@ enum DispatchPolicy {
         let worker: WorkerID
         let slots: Int
         /// Attempts in hand.
-        let load: Int
+        var load: Int
         /// What one task takes it; nil while nothing is known of anybody.
         let taskTime: Duration?
 
@@ -27,21 +27,27 @@ enum DispatchPolicy {
     /// never one that already holds the task, and one that failed it only when no other is left.
     /// Nil when waiting is better: a worker so slow that the others will have done all `waiting`
     /// tasks before it has done one would only keep the whole step waiting.
+    ///
+    /// Returns its place among the candidates.
     static func worker(
         avoiding failed: Set<WorkerID>,
         holders: Set<PeerID>,
         among candidates: [Candidate],
         waiting: Int,
         limits: Limits
-    ) -> PeerID? {
-        let possible = candidates.filter { !holders.contains($0.peer) }
-        let fresh = possible.filter { !failed.contains($0.worker) }
+    ) -> Int? {
+        let possible = candidates.indices.filter { !holders.contains(candidates[$0].peer) }
+        let fresh = possible.filter { !failed.contains(candidates[$0].worker) }
         // However fast, one that may not have the task is not waited for.
         let eligible = fresh.isEmpty ? possible : fresh
-        let willing = eligible.filter {
-            $0.hasCredit(limits) && isWorthIt($0, waiting: waiting, among: eligible)
+        let others =
+            eligible.count == candidates.count ? candidates : eligible.map { candidates[$0] }
+        var willing = eligible.filter { candidates[$0].hasCredit(limits) }
+        while let best = willing.min(by: { isLessLoaded(candidates[$0], candidates[$1]) }) {
+            if isWorthIt(candidates[best], waiting: waiting, among: others) { return best }
+            willing.removeAll { $0 == best }
         }
-        return willing.min { isLessLoaded($0, $1) }?.peer
+        return nil
     }
 
     private static func isLessLoaded(_ first: Candidate, _ second: Candidate) -> Bool {

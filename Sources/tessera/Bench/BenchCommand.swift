@@ -19,10 +19,12 @@ struct BenchCommand: ParsableCommand {
               tessera bench kernels --only attention
               tessera bench end-to-end --size 1024x1024
               tessera bench jobs --jobs 100 --workers 2
+              tessera bench dispatch --workers 256
             """,
         subcommands: [
             BenchKernelsCommand.self, BenchUNetCommand.self, BenchVAECommand.self,
             BenchTextCommand.self, BenchEndToEndCommand.self, BenchJobsCommand.self,
+            BenchDispatchCommand.self,
         ]
     )
 }

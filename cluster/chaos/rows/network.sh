@@ -186,8 +186,8 @@ worker_in() {
   WORKER_PREFIX=()
 }
 
-row 7 root "worker host loses power (its link goes down)" "suspect at 3 s, lost at 10 s; same bytes"
-row_7() {
+# Workers a and b, each in a namespace of its own; two steps of a long job are done.
+pair_in_namespaces() {
   JOB=("${LONG[@]}" --steps 40)
   quiet_picture
   namespaces 2
@@ -195,6 +195,11 @@ row_7() {
   worker_in 1 a "$PACE"
   worker_in 2 b "$PACE"
   await '"done":2,"event":"step"' 60
+}
+
+row 7 root "worker host loses power (its link goes down)" "suspect at 3 s, lost at 10 s; same bytes"
+row_7() {
+  pair_in_namespaces
   local cut
   cut=$(now_ms)
   ip link set "${NET}v2" down
@@ -206,13 +211,7 @@ row_7() {
 
 row 9-drop root "one-way loss of a worker's packets for 15 s" "lost at 10 s; joins again; same bytes"
 row_9_drop() {
-  JOB=("${LONG[@]}" --steps 40)
-  quiet_picture
-  namespaces 2
-  coordinator
-  worker_in 1 a "$PACE"
-  worker_in 2 b "$PACE"
-  await '"done":2,"event":"step"' 60
+  pair_in_namespaces
   local cut
   cut=$(now_ms)
   in_namespace 2 iptables -A OUTPUT -j DROP

@@ -84,6 +84,9 @@ package struct Limits: Hashable, Codable, Sendable {
     /// … when at least this many workers tried: one broken machine must not fail a picture.
     package var minimumFailingWorkers = 2
 
+    /// … and one of them had answered something before; or after so many attempts in any case.
+    package var maximumFruitlessAttempts = 8
+
     /// How long another worker is waited for when a task failed that often on the only one: none,
     /// unless others may come by themselves.
     package var secondOpinionWait: Duration = .zero

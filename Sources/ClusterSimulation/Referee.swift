@@ -408,7 +408,7 @@ package struct Referee: Sendable {
             || evidence.count >= limits.maximumAttempts
                 && (workers.count >= limits.minimumFailingWorkers
                     || sessions.values.allSatisfy {
-                        workers.contains($0.worker) || $0.isDraining
+                        workers.map(\.name).contains($0.worker.name) || $0.isDraining
                             || $0.refused.contains(task.job)
                     })
         if !isEnough {

@@ -46,7 +46,7 @@ struct DispatchTests {
         let fast = candidate(1, takes: 1)
         let slow = candidate(2, takes: 3)
         let choice = DispatchPolicy.worker(
-            avoiding: [fast.worker], holders: [], among: [fast, slow], waiting: 1,
+            avoiding: [fast.peer], holders: [], among: [fast, slow], waiting: 1,
             limits: .standard)
         #expect(choice == 1)
     }

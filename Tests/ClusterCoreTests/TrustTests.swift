@@ -1,3 +1,4 @@
+import OrderedCollections
 import Testing
 
 @testable import ClusterCore
@@ -293,6 +294,52 @@ struct TrustTests {
     }
 }
 
+@Suite("A machine that dies whatever it is asked")
+struct FruitlessTests {
+    /// Joins, is given a task and dies, so often; another worker is there and busy. The failure, if
+    /// the job ended.
+    private func dying(
+        times: Int, name: (Int) -> String
+    ) throws -> (state: CoordinatorState, failure: JobFailure?) {
+        var state = CoordinatorState.withOpenJob()
+        _ = state.join(peer(100), hello("busy"), at: seconds(0))
+        _ = state.handle(.submit(job, tasks(20)), at: seconds(0))
+        for number in 1...times {
+            let life = Hello(
+                worker: WorkerID(name: name(number), incarnation: UInt64(number)), slots: 1,
+                identity: identity, version: "test")
+            let joined = state.join(peer(UInt8(number)), life, at: seconds(Double(number)))
+            let lost = state.handle(
+                .disconnected(peer(UInt8(number))), at: seconds(Double(number) + 0.1))
+            if let failure = (joined + lost).failure { return (state, failure) }
+        }
+        return (state, nil)
+    }
+
+    @Test("fails no job while another lives, and what it dropped is not given to it again")
+    func sameName() throws {
+        let (state, failure) = try dying(times: 10) { _ in "flappy" }
+        #expect(failure == nil)
+        #expect(state.jobs[job]?.ledger.openEntries.allSatisfy { $0.failures.count <= 1 } == true)
+    }
+
+    @Test("fails none either under a new name each time, until that has been many")
+    func newNames() throws {
+        let few = try dying(times: Limits.standard.maximumFruitlessAttempts / 2 - 1) {
+            "host/\($0)"
+        }
+        #expect(few.failure == nil)
+        guard
+            case .taskFailed(_, let evidence)? = try dying(times: 100, name: { "host/\($0)" })
+                .failure
+        else {
+            Issue.record("the job goes on")
+            return
+        }
+        #expect(evidence.count == Limits.standard.maximumFruitlessAttempts)
+    }
+}
+
 @Suite("A worker that fails the known questions for reasons of its own")
 struct FailedTrialTests {
     @Test("is asked again, but no job waits for it longer than for nobody")
@@ -385,15 +432,37 @@ struct SecondOpinionTests {
         #expect(evidence.count == limits.maximumAttempts)
     }
 
-    @Test("fails at once on the next worker, too: then it is the task's fault")
+    @Test("is tried by a third when the second, which never answered either, fails it too")
     func both() throws {
         var (state, _) = try doubting()
-        let handedOut = state.join(peer(2), hello("sound"), at: seconds(20)).handedOut
+        let handedOut = state.join(peer(2), hello("other"), at: seconds(20)).handedOut
         let effects = state.fail(try #require(handedOut.last), at: peer(2), now: seconds(21))
+        #expect(effects.failure == nil)
+        let third = state.join(peer(3), hello("third"), at: seconds(22)).handedOut(to: peer(3))
+        #expect(third.map(\.task) == tasks(1))
+    }
+
+    @Test("fails at once on one that has answered others: then it is the task's fault")
+    func answered() throws {
+        var state = CoordinatorState.withOpenJob(limits: limits)
+        _ = state.join(peer(1), hello("broken"), at: seconds(0))
+        _ = state.join(peer(2), hello("sound"), at: seconds(0))
+        let handedOut = state.handle(.submit(job, tasks(2)), at: seconds(1)).assignments
+        let task = try #require(handedOut.first { $0.holder == peer(1) }).attempt.task
+        let other = try #require(handedOut.first { $0.holder == peer(2) }).attempt
+        _ = state.answer(other, from: peer(2), at: seconds(2))
+        var effects: [CoordinatorEffect] = []
+        for number: UInt32 in 1...UInt32(limits.maximumAttempts) {
+            let attempt = AttemptID(task: task, number: number)
+            let holder = try #require(
+                state.roster.all.first { $0.value.leases[attempt] != nil }?.key)
+            #expect(effects.failure == nil)
+            effects = state.fail(attempt, at: holder, now: seconds(Double(2 + number)))
+        }
         guard case .taskFailed(_, let evidence)? = effects.failure else {
             Issue.record("the job goes on: \(effects)")
             return
         }
-        #expect(evidence.count == limits.maximumAttempts + 1)
+        #expect(evidence.count == limits.maximumAttempts)
     }
 }

@@ -124,7 +124,9 @@ extension CoordinatorState {
     mutating func blame(_ attempt: AttemptID, of record: WorkerRecord, _ failure: TaskFailure) {
         let job = attempt.task.job
         guard jobs[job]?.ledger.entry(attempt.task) != nil else { return }
-        let entry = AttemptFailure(attempt: attempt, worker: record.id, failure: failure)
+        let entry = AttemptFailure(
+            attempt: attempt, worker: record.id, failure: failure,
+            hadAnswered: !record.speeds.isEmpty)
         note(.attemptFailed(entry))
         let evidence = jobs[job]?.ledger.blame(entry) ?? []
         if isPoison(evidence) || failure.code == .unsuitable {
@@ -132,24 +134,32 @@ extension CoordinatorState {
         }
     }
 
-    /// Whether it is the task that is at fault: it failed often enough, on enough workers. Two
-    /// workers that both find no finite number are enough: more of them will find none either.
+    /// Whether it is the task that is at fault: it failed often enough, on enough workers, one of
+    /// which had answered others; a machine that dies whatever it is asked proves nothing while
+    /// others live, until it has been many. Two workers that both find no finite number are enough:
+    /// more of them will find none either.
     private func isPoison(_ evidence: [AttemptFailure]) -> Bool {
-        let tried = Set(evidence.map(\.worker))
         let notFinite = Set(evidence.filter { $0.failure.code == .notFinite }.map(\.worker))
-        return notFinite.count >= limits.minimumFailingWorkers
-            || evidence.count >= limits.maximumAttempts
-                && tried.count >= limits.minimumFailingWorkers
+        if notFinite.count >= limits.minimumFailingWorkers { return true }
+        let lives = Set(evidence.map(\.worker)).count
+        guard evidence.count >= limits.maximumAttempts, lives >= limits.minimumFailingWorkers else {
+            return false
+        }
+        if evidence.count >= limits.maximumFruitlessAttempts { return true }
+        return evidence.contains(where: \.hadAnswered)
+            && Set(evidence.map(\.worker.name)).count >= limits.minimumFailingWorkers
     }
 
-    /// Workers that may not try a task again: it failed on them as often as it may at all, or it has
-    /// an answer that can do without theirs.
-    private func exhausted(by entry: TaskLedger.Entry) -> Set<PeerID> {
-        guard entry.failures.count >= limits.maximumAttempts || !entry.votes.isEmpty else {
-            return []
-        }
-        let tried = Set(entry.failures.map(\.worker))
-        return Set(roster.all.filter { tried.contains($0.value.id) }.keys)
+    /// Workers that a task failed on, in this life of theirs or, where its name tells, an earlier.
+    func failed(_ evidence: [AttemptFailure]) -> Set<PeerID> {
+        guard !evidence.isEmpty else { return [] }
+        let lives = Set(evidence.map(\.worker))
+        let names = Set(lives.map(\.name))
+        return Set(
+            roster.all.filter { _, record in
+                lives.contains(record.id)
+                    || names.contains(record.id.name) && !roster.isShared(record.id.name)
+            }.keys)
     }
 
     // MARK: Handing out
@@ -194,10 +204,13 @@ extension CoordinatorState {
             guard let entry = jobs[job]?.ledger.entry(task) else {
                 preconditionFailure("\(task) waits but is not open")
             }
+            let failed = failed(entry.failures)
+            // One that failed it tries again, unless that was often enough or it has an answer.
+            let isOver = entry.failures.count >= limits.maximumAttempts || !entry.votes.isEmpty
             let index = DispatchPolicy.worker(
-                avoiding: Set(entry.failures.map(\.worker)),
+                avoiding: failed,
                 holders: Set(entry.live.map(\.peer) + entry.votes.map(\.peer))
-                    .union(exhausted(by: entry)),
+                    .union(isOver ? failed : []),
                 among: candidates,
                 waiting: jobs[job]?.ledger.queued.count ?? 0,
                 limits: limits
@@ -233,13 +246,13 @@ extension CoordinatorState {
     }
 
     /// Whether a worker may yet answer a task that has answers: it has neither answered nor failed
-    /// it, and does not rest.
+    /// it, does not rest, and has not failed the known questions.
     func canConfirm(_ entry: TaskLedger.Entry, of job: JobID, _ peer: PeerID) -> Bool {
         guard let record = roster[peer], !record.isDraining, record.quarantinedUntil == nil,
-            jobs[job]?.refusals[peer] == nil
+            record.trialProblem == nil, jobs[job]?.refusals[peer] == nil
         else { return false }
         return !entry.votes.contains { $0.worker == record.id }
-            && !entry.failures.contains { $0.worker == record.id }
+            && !failed(entry.failures).contains(peer)
     }
 
     /// Takes a task's only answer unconfirmed.
@@ -265,7 +278,7 @@ extension CoordinatorState {
                 let holder = roster[peer],
                 let attempt = holder.leases.keys.last, attempt.task.job == job,
                 let entry = jobs[job]?.ledger.entry(attempt.task),
-                !entry.failures.contains(where: { $0.worker == idle.worker }),
+                !failed(entry.failures).contains(idle.peer),
                 !entry.votes.contains(where: { $0.worker == idle.worker })
             else { return }
             note(.recalled(attempt, holder.id))

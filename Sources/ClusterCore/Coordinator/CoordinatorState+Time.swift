@@ -199,9 +199,9 @@ extension CoordinatorState {
             guard let entry = record.ledger.entry(task), entry.live.isEmpty, entry.votes.isEmpty,
                 entry.failures.count >= limits.maximumAttempts
             else { continue }
-            let tried = Set(entry.failures.map(\.worker))
+            let failed = failed(entry.failures)
             let isNobodyElse = roster.all.allSatisfy { peer, worker in
-                tried.contains(worker.id) || worker.isDraining || record.refusals[peer] != nil
+                failed.contains(peer) || worker.isDraining || record.refusals[peer] != nil
             }
             if isNobodyElse { return (task, entry.failures) }
         }

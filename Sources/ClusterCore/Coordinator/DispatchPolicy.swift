@@ -30,14 +30,14 @@ enum DispatchPolicy {
     ///
     /// Returns its place among the candidates.
     static func worker(
-        avoiding failed: Set<WorkerID>,
+        avoiding failed: Set<PeerID>,
         holders: Set<PeerID>,
         among candidates: [Candidate],
         waiting: Int,
         limits: Limits
     ) -> Int? {
         let possible = candidates.indices.filter { !holders.contains(candidates[$0].peer) }
-        let fresh = possible.filter { !failed.contains(candidates[$0].worker) }
+        let fresh = possible.filter { !failed.contains(candidates[$0].peer) }
         // However fast, one that may not have the task is not waited for.
         let eligible = fresh.isEmpty ? possible : fresh
         let others =

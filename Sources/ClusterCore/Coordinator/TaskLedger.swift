@@ -5,6 +5,8 @@ package struct AttemptFailure: Hashable, Codable, Sendable, CustomStringConverti
     package let attempt: AttemptID
     package let worker: WorkerID
     package let failure: TaskFailure
+    /// Whether the worker had answered any task before, since it joined.
+    package var hadAnswered = false
 
     package var description: String { "\(worker): \(failure.reason)" }
 }

@@ -100,6 +100,9 @@ struct WorkerRoster: Sendable {
         set { records[peer] = newValue }
     }
 
+    /// Whether several workers go by this name now.
+    func isShared(_ name: String) -> Bool { records.values.count { $0.id.name == name } > 1 }
+
     /// In the order of joining.
     var all: OrderedDictionary<PeerID, WorkerRecord> { records }
 

@@ -175,9 +175,6 @@ struct FaultSchedule: Sendable {
         }
     }
 
-    /// Whether somebody can make the picture.
-    var isPossible: Bool { natures.contains { $0.flaw.isAble } }
-
     private mutating func drawWorkload(workers: Int) {
         let count = random.chance(perMille: 300) ? 2 : 1
         for number in 0..<count {

@@ -80,7 +80,7 @@ package struct Referee: Sendable {
         /// Whether it has given the known answers since it joined or was last in trouble.
         var isProven = false
         var trial: Set<AttemptID> = []
-        /// Whether it failed a trial, or left one unanswered, and has not been proven since.
+        /// Whether it failed a trial and has not been proven since.
         var hasFailedTrial = false
     }
 
@@ -205,8 +205,6 @@ package struct Referee: Sendable {
         case .deliver(let attempt): judgeDelivery(attempt, of: event, effects, at: now)
         case .fail(let job, let failure): judgeFailure(failure, of: job, at: now)
         case .worker(let change): follow(change, at: now)
-        case .note(.leaseExpired(let attempt, let worker)) where attempt.task.round == 0:
-            for peer in peers(of: worker) { sessions[peer]?.hasFailedTrial = true }
         case .note: break
         }
     }
@@ -388,6 +386,10 @@ package struct Referee: Sendable {
         books[job] = nil
     }
 
+    private func isReady(_ session: Session, for job: JobID) -> Bool {
+        session.ready.contains(job) && (session.isProven || books[job]?.trial.isEmpty == true)
+    }
+
     private mutating func judgeEvidence(
         _ evidence: [AttemptFailure], of task: TaskID, at now: Instant
     ) {
@@ -409,7 +411,7 @@ package struct Referee: Sendable {
                 && (workers.count >= limits.minimumFailingWorkers
                     || sessions.values.allSatisfy {
                         workers.map(\.name).contains($0.worker.name) || $0.isDraining
-                            || $0.refused.contains(task.job)
+                            || !isReady($0, for: task.job)
                     })
         if !isEnough {
             fail(.ends, at: now, "\(task) failed its job after \(evidence.count) failures only")

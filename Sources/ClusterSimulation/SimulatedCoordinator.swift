@@ -117,7 +117,12 @@ extension Simulation {
     private mutating func fail(_ reason: JobFailure) {
         failure = reason
         if case .shutdown = reason { violate(.ends, "failed by a shutdown") }
-        if case .noWorkers = reason, schedule.isPossible {
+        // All of the able ones may have hung, one after the other, for the whole of that time.
+        let isSomebodyUp = machines.contains {
+            guard let start = $0.startedAt, $0.nature.flaw.isAble else { return false }
+            return $0.isUp && !$0.isHung && clock.now - start > .seconds(10)
+        }
+        if case .noWorkers = reason, isSomebodyUp {
             violate(.ends, "failed for want of workers: \(reason)")
         }
     }

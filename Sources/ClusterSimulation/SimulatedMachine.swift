@@ -54,6 +54,8 @@ struct SimulatedMachine {
     private(set) var life: UInt64
     private(set) var state: WorkerState
     var isUp = true
+    /// Its latest life's beginning.
+    var startedAt: Instant?
     var stalledUntil = Instant(sinceStart: .zero)
     var slowFactor = 1
     var failsUntil = Instant(sinceStart: .zero)

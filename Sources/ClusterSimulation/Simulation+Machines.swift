@@ -6,6 +6,7 @@ extension Simulation {
     mutating func startMachine(_ index: Int, life: UInt64) {
         guard machines[index].life == life, machines[index].isUp else { return }
         tell("worker \(index) starts, life \(life)")
+        machines[index].startedAt = clock.now
         feed(index, .started)
         clock.plan(.machineTick(index, life: life), in: luck.milliseconds(10...250))
     }

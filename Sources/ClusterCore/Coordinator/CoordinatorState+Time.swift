@@ -123,7 +123,7 @@ extension CoordinatorState {
             if !lease.wasSeen { roster.endLease(attempt, of: peer) }
             cancel(attempt, of: peer)
             if attempt.task.round == 0 {
-                abandonTrial(of: peer, problem: "it does not answer the known questions")
+                abandonTrial(of: peer)
             } else if lease.wasSeen && now - lease.progressedAt >= stuckTime(of: attempt.task) {
                 blame(
                     attempt, of: record,
@@ -174,38 +174,52 @@ extension CoordinatorState {
     }
 
     /// A task that failed too often, on so few workers that it may be their fault, and nobody else
-    /// is here to try it: another worker is waited for, then the job fails.
+    /// is ready to try it: another worker is waited for, then the job fails.
     mutating func endDoubts(at now: Instant) {
         for job in jobs.keys {
-            guard let (task, evidence) = doubt(in: job), let worker = evidence.last?.worker else {
+            guard let (task, entry) = doubt(in: job), let worker = entry.failures.last?.worker
+            else {
                 jobs[job]?.doubtedSince = nil
                 continue
             }
             let since = jobs[job]?.doubtedSince ?? now
-            guard now - since < limits.secondOpinionWait else {
-                fail(job, .taskFailed(task, evidence: evidence))
+            // Whoever prepares himself is waited for as whoever has to be started by hand.
+            let wait =
+                isSomebodyComing(to: job, for: entry)
+                ? limits.noWorkerTimeout : limits.secondOpinionWait
+            guard now - since < wait else {
+                fail(job, .taskFailed(task, evidence: entry.failures))
                 continue
             }
             if jobs[job]?.doubtedSince == nil {
-                announce(.doubted(worker, task, waiting: limits.secondOpinionWait))
+                announce(.doubted(worker, task, waiting: wait))
             }
             jobs[job]?.doubtedSince = since
         }
     }
 
-    private func doubt(in job: JobID) -> (task: TaskID, evidence: [AttemptFailure])? {
+    private func doubt(in job: JobID) -> (task: TaskID, entry: TaskLedger.Entry)? {
         guard let record = jobs[job] else { return nil }
         for task in record.ledger.queued {
             guard let entry = record.ledger.entry(task), entry.live.isEmpty, entry.votes.isEmpty,
                 entry.failures.count >= limits.maximumAttempts
             else { continue }
             let failed = failed(entry.failures)
-            let isNobodyElse = roster.all.allSatisfy { peer, worker in
-                failed.contains(peer) || worker.isDraining || record.refusals[peer] != nil
+            let isSomebodyReady = roster.all.contains { peer, worker in
+                !failed.contains(peer) && !worker.isDraining && worker.readyJobs.contains(job)
             }
-            if isNobodyElse { return (task, entry.failures) }
+            if !isSomebodyReady { return (task, entry) }
         }
         return nil
+    }
+
+    /// Whether a worker is here that is not ready for the job yet and could try the task then.
+    private func isSomebodyComing(to job: JobID, for entry: TaskLedger.Entry) -> Bool {
+        let failed = failed(entry.failures)
+        return roster.all.contains { peer, worker in
+            !failed.contains(peer) && !worker.isDraining && worker.trialProblem == nil
+                && jobs[job]?.refusals[peer] == nil
+        }
     }
 
     /// Keeps track of since when nobody has been ready for a job's tasks. Workers that come and

@@ -230,7 +230,10 @@ package final class Worker: Service {
     /// Effects only put things into queues, so they are carried out under the lock, in order.
     private func handle(_ event: WorkerStateEvent, _ cargo: Cargo = .nothing) {
         bench.withLock { bench in
-            if case .received(.task(let attempt), _) = event, case .question(let item, _) = cargo {
+            if case .received(.task(let attempt), _) = event, case .question(let item, _) = cargo,
+                // What waits under this name keeps its question, whoever says what now.
+                bench.questions[attempt] == nil
+            {
                 bench.questions[attempt] = item
             }
             for effect in bench.state.handle(event, at: clock.now) {

@@ -209,6 +209,20 @@ struct WorkerStateTests {
         #expect(effects == [])
     }
 
+    @Test("a task of an earlier life does not take the question of one of its name that waits")
+    func voidTask() {
+        var state = ready()
+        let attempts = tasks(2).map { AttemptID(task: $0, number: 1) }
+        for attempt in attempts {
+            _ = state.handle(.received(.task(attempt), life: presentLife), at: seconds(1))
+        }
+        let earlier = CoordinatorLife(realm: presentLife.realm, epoch: Epoch(2))
+        #expect(
+            state.handle(.received(.task(attempts[1]), life: earlier), at: seconds(1)) == [])
+        let done = state.handle(.computed(attempts[0], computeTime: .seconds(1)), at: seconds(2))
+        #expect(done.contains(.compute(attempts[1])))
+    }
+
     @Test("silence leads to new greetings and at last to giving up")
     func orphan() {
         var state = ready()

@@ -130,7 +130,10 @@ package struct WorkerState: Sendable {
         at now: Instant
     ) {
         guard isHeeded(message, of: theirs) else {
-            if case .task(let attempt) = message { effects.append(.discard(attempt)) }
+            // One of the same name, of the present life, keeps its question.
+            if case .task(let attempt) = message, !waiting.contains(attempt) {
+                effects.append(.discard(attempt))
+            }
             return
         }
         lastHeard = now

@@ -197,7 +197,7 @@ extension Simulation {
             return clock.plan(
                 .disconnectNotice(peer, life: sender.life), in: .milliseconds(1))
         }
-        tell("  \(message.story) → \(peer.story)")
+        tell("  \(message.story) → \(peer)")
         for arrival in network.arrivals(on: index, .toWorker, at: clock.now) {
             clock.plan(
                 .toWorker(

@@ -2,23 +2,18 @@ package import ClusterCore
 
 // What happened, in words for a person who reads a trace.
 
-extension PeerID {
-    /// `worker 3 (life 17)` in a simulation, hexadecimal digits otherwise.
-    var story: String { description }
-}
-
 extension CoordinatorEvent {
     /// `1a2b says: result of denoise task 5 of step 3, attempt 1`
     package var story: String {
         switch self {
-        case .received(let message, let peer): "\(peer.story) says: \(message.story)"
+        case .received(let message, let peer): "\(peer) says: \(message.story)"
         case .answered(let attempt, _, let digest, let peer):
-            "\(peer.story) says: result of \(attempt), \(digest)"
+            "\(peer) says: result of \(attempt), \(digest)"
         case .unsound(let attempt, let failure, let peer):
-            "\(peer.story) answers \(attempt) unsoundly: \(failure.reason)"
-        case .malformed(let reason, let peer): "\(peer.story) says nonsense: \(reason)"
-        case .incompatible(let version, let peer): "\(peer.story) speaks version \(version)"
-        case .disconnected(let peer): "\(peer.story) is disconnected"
+            "\(peer) answers \(attempt) unsoundly: \(failure.reason)"
+        case .malformed(let reason, let peer): "\(peer) says nonsense: \(reason)"
+        case .incompatible(let version, let peer): "\(peer) speaks version \(version)"
+        case .disconnected(let peer): "\(peer) is disconnected"
         case .open(let job, _, _): "job \(job) is opened"
         case .submit(let job, let tasks): "\(tasks.count) tasks of job \(job)"
         case .consumed: "an answer was taken"
@@ -64,7 +59,7 @@ extension CoordinatorMessage {
 extension CoordinatorEffect {
     package var story: String {
         switch self {
-        case .send(let message, let peer): "\(message.story) → \(peer.story)"
+        case .send(let message, let peer): "\(message.story) → \(peer)"
         case .hold(let attempt): "\(attempt) has to be confirmed"
         case .deliver(let attempt): "\(attempt) is accepted"
         case .fail(let job, let failure): "job \(job) fails: \(failure)"

@@ -199,7 +199,8 @@ extension CoordinatorState {
     }
 
     private func doubt(in job: JobID) -> (task: TaskID, entry: TaskLedger.Entry)? {
-        guard let record = jobs[job] else { return nil }
+        // Asked after every event: the queue is looked through only when something went wrong.
+        guard let record = jobs[job], record.ledger.blamedCount > 0 else { return nil }
         for task in record.ledger.queued {
             guard let entry = record.ledger.entry(task), entry.live.isEmpty, entry.votes.isEmpty,
                 entry.failures.count >= limits.maximumAttempts

@@ -59,6 +59,8 @@ package struct TaskLedger: Sendable {
 
     private var entries: [TaskID: Entry] = [:]
     private var queue: Deque<TaskID> = []
+    /// Open tasks that an attempt has gone wrong of.
+    private(set) var blamedCount = 0
 
     package init() {}
 
@@ -149,6 +151,7 @@ package struct TaskLedger: Sendable {
     private mutating func finish(_ attempt: AttemptID, outvoted: [Vote]) -> Verdict {
         guard let entry = entries[attempt.task] else { return .stale }
         if entry.isQueued { dequeue(attempt.task) }
+        if !entry.failures.isEmpty { blamedCount -= 1 }
         entries[attempt.task] = nil
         return .accepted(
             others: entry.live.filter { $0.attempt != attempt }, outvoted: outvoted)
@@ -168,6 +171,7 @@ package struct TaskLedger: Sendable {
 
     /// Like `release`, but the attempt counts against its task. Returns all evidence so far.
     mutating func blame(_ failure: AttemptFailure) -> [AttemptFailure] {
+        if entries[failure.attempt.task]?.failures.isEmpty == true { blamedCount += 1 }
         entries[failure.attempt.task]?.failures.append(failure)
         release(failure.attempt)
         return entries[failure.attempt.task]?.failures ?? []

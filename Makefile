@@ -8,6 +8,10 @@ SOURCES := Package.swift Sources Tests
 # with many would look like a hang of an hour. The reason is printed all the same.
 export SWIFT_BACKTRACE ?= enable=no
 
+# Swift Testing begins all tests at once. Hundreds of them would share a thread per core, and what
+# waits for a heartbeat would wait for minutes of matrix products.
+export SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH ?= $(shell expr 2 '*' $$(nproc))
+
 .PHONY: help deps build demo test soak fuzz fuzz-smoke sanitize chaos chaos-quick lint format proto \
   clean
 

@@ -1,7 +1,7 @@
 import ClusterCore
 import Testing
 
-@Suite("InMemoryTransport", .timeLimit(.minutes(1)))
+@Suite("InMemoryTransport", .timeLimit(.minutes(10)))
 struct InMemoryTransportTests {
     @Test("messages arrive in order, both ways, with the sender's address")
     func order() async throws {

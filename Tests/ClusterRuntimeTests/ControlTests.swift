@@ -4,7 +4,7 @@ import Foundation
 import Testing
 import WireCodec
 
-@Suite("Operators and a coordinator", .timeLimit(.minutes(1)))
+@Suite("Operators and a coordinator", .timeLimit(.minutes(10)))
 struct ControlTests {
     /// A server on a socket of its own that answers by the question's text.
     private func withServer(_ body: @Sendable (String) async throws -> Void) async throws {

@@ -6,7 +6,7 @@ import Tensors
 import Testing
 import WireCodec
 
-@Suite("Coordinator and workers in memory", .timeLimit(.minutes(1)))
+@Suite("Coordinator and workers in memory", .timeLimit(.minutes(10)))
 struct InMemoryClusterTests {
     /// A coordinator and workers on one network, until `body` returns.
     private func withCluster(
@@ -352,7 +352,7 @@ struct InMemoryClusterTests {
     }
 }
 
-@Suite("Worker service", .timeLimit(.minutes(1)))
+@Suite("Worker service", .timeLimit(.minutes(10)))
 struct WorkerServiceTests {
     @Test("a drained worker finishes its task, hands the rest back, and run() returns")
     func drain() async throws {

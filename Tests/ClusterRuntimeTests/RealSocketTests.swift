@@ -4,7 +4,7 @@ import Denoising
 import Testing
 import ZeroMQTransport
 
-@Suite("Coordinator and workers over ZeroMQ in one process", .timeLimit(.minutes(1)))
+@Suite("Coordinator and workers over ZeroMQ in one process", .timeLimit(.minutes(10)))
 struct RealSocketTests {
     /// Runs `body` beside a coordinator on a free port; all is over when this returns.
     static func withCoordinator(

@@ -47,7 +47,8 @@ private let mistakes: [Mistake] = [
         arguments: ["--listen", "tcp://0.0.0.0:0"], status: 64, mentions: ["--insecure"]),
 ]
 
-@Suite("What users get wrong ends in one sentence and the right exit code", .timeLimit(.minutes(5)))
+@Suite(
+    "What users get wrong ends in one sentence and the right exit code", .timeLimit(.minutes(10)))
 struct BadInputTests {
     @Test("generate refuses", arguments: mistakes)
     func refused(mistake: Mistake) async throws {

@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-@Suite("Event logs of real runs", .serialized, .timeLimit(.minutes(5)))
+@Suite("Event logs of real runs", .serialized, .timeLimit(.minutes(10)))
 struct EventLogTests {
     private func run(_ picture: String, log: String, steps: Int = 6) -> [String] {
         [
@@ -22,6 +22,8 @@ struct EventLogTests {
         let tool = try await RunningTool(
             run(folder.file("a.png"), log: log, steps: 60),
             environment: ["TESSERA_TEST_MARK": marker])
+        // One that has not joined yet would not be missed.
+        try #require(await tool.hasShown("\"live\":3"))
         try #require(await tool.hasShown("\"event\":\"step\""))
         let workers = processes(marked: marker).filter { $0 != tool.processID }
         kill(try #require(workers.first), SIGKILL)
@@ -130,7 +132,7 @@ struct EventLogTests {
     }
 }
 
-@Suite("Many jobs in one life of a coordinator", .timeLimit(.minutes(5)))
+@Suite("Many jobs in one life of a coordinator", .timeLimit(.minutes(10)))
 struct ManyJobsTests {
     @Test("leave no descriptor, thread, process or memory behind")
     func nothingLeft() async throws {

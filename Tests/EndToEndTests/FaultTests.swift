@@ -8,7 +8,7 @@ private func quickRun(to path: String, _ more: [String] = []) -> [String] {
     ] + more
 }
 
-@Suite("--fault, in real processes", .serialized, .timeLimit(.minutes(5)))
+@Suite("--fault, in real processes", .serialized, .timeLimit(.minutes(10)))
 struct FaultTests {
     @Test(
         "a specification that cannot be is refused with what is possible, and nothing is begun",

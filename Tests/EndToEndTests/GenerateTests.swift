@@ -12,7 +12,7 @@ private func quickRun(
     ] + more
 }
 
-@Suite("tessera generate, in real processes", .serialized, .timeLimit(.minutes(5)))
+@Suite("tessera generate, in real processes", .serialized, .timeLimit(.minutes(10)))
 struct GenerateTests {
     @Test(
         "methods §14 item 38: 0, 1 and 3 workers make the same bytes",

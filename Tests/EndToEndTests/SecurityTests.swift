@@ -171,7 +171,7 @@ struct KeyCommandTests {
     }
 }
 
-@Suite("Encrypted runs, in real processes", .serialized, .timeLimit(.minutes(5)))
+@Suite("Encrypted runs, in real processes", .serialized, .timeLimit(.minutes(10)))
 struct EncryptedRunTests {
     @Test("off this machine keys are made and handed over by the join file; the bytes are the same")
     func closedByDefault() async throws {

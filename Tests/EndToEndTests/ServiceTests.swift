@@ -121,7 +121,7 @@ private struct WorkerLine: Decodable {
 private func step(_ step: Int) -> String { "{\"done\":\(step),\"event\":\"step\"" }
 private func tile(_ tile: Int) -> String { "{\"done\":\(tile),\"event\":\"tile\"" }
 
-@Suite("A coordinator that stays up", .serialized, .timeLimit(.minutes(5)))
+@Suite("A coordinator that stays up", .serialized, .timeLimit(.minutes(10)))
 struct ServiceTests {
     @Test(
         "matrix row 29: a coordinator killed with a job at work and one waiting goes on by itself",

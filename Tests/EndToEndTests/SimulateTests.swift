@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-@Suite("tessera simulate, in real processes", .timeLimit(.minutes(2)))
+@Suite("tessera simulate, in real processes", .timeLimit(.minutes(10)))
 struct SimulateTests {
     @Test("seeds that pass are one line, and one object with --json")
     func quiet() async throws {

@@ -3,7 +3,7 @@ import FaultInjection
 import Tensors
 import Testing
 
-@Suite("A faulty model", .timeLimit(.minutes(1)))
+@Suite("A faulty model", .timeLimit(.minutes(10)))
 struct FaultyModelTests {
     private let fingerprint = someConditioning.fingerprint
 

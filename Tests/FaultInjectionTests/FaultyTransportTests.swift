@@ -41,7 +41,7 @@ private final class LoopTransport: WorkerTransport {
     func shutdown() { life.continuation.finish() }
 }
 
-@Suite("Faulty transports", .timeLimit(.minutes(2)))
+@Suite("Faulty transports", .timeLimit(.minutes(10)))
 struct FaultyTransportTests {
     private func sent(_ text: String, _ messages: [Frames]) throws -> [Frames] {
         let base = LoopTransport()

@@ -108,7 +108,7 @@ struct ProxyInstructionTests {
     }
 }
 
-@Suite("A proxy between two sockets", .timeLimit(.minutes(1)))
+@Suite("A proxy between two sockets", .timeLimit(.minutes(10)))
 struct ProxyTests {
     /// A proxy on a thread of its own, and both ends of one connection through it.
     private final class Bench {

@@ -123,7 +123,7 @@ extension AsyncStream<JobStatus> {
     }
 }
 
-@Suite("Jobs of a coordinator that stays up", .timeLimit(.minutes(1)))
+@Suite("Jobs of a coordinator that stays up", .timeLimit(.minutes(10)))
 struct JobServiceTests {
     @Test("jobs are done one after the other, in the order they came, and stay known")
     func firstInFirstOut() async throws {

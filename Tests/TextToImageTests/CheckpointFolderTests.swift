@@ -5,7 +5,7 @@ import Tensors
 import Testing
 import TextToImage
 
-@Suite("The folder a killed run goes on from", .timeLimit(.minutes(5)))
+@Suite("The folder a killed run goes on from", .timeLimit(.minutes(10)))
 final class CheckpointFolderTests {
     private let path = NSTemporaryDirectory() + "tessera-state-\(UUID().uuidString)"
 

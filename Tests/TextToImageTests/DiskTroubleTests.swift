@@ -9,7 +9,7 @@ import TextToImage
 
 private let diskFull = FileFailure(path: "disk", code: ENOSPC)
 
-@Suite("A disk that is full, slow or taken away", .timeLimit(.minutes(5)))
+@Suite("A disk that is full, slow or taken away", .timeLimit(.minutes(10)))
 final class DiskTroubleTests: Sendable {
     private let studio: ToyStudio
     private let generator: ImageGenerator

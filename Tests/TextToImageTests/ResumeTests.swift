@@ -34,7 +34,7 @@ private final class Camera: Sendable {
     }
 }
 
-@Suite("A run that is killed at any moment goes on to the same bytes", .timeLimit(.minutes(5)))
+@Suite("A run that is killed at any moment goes on to the same bytes", .timeLimit(.minutes(10)))
 final class ResumeTests {
     private let studio: ToyStudio
     private let generator: ImageGenerator

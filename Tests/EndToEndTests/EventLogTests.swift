@@ -123,12 +123,16 @@ struct EventLogTests {
         let outcome = try await CommandLineTool.run(
             run(folder.file("a.png"), log: folder.file("none/run.events")))
         #expect(outcome.status == 64 && outcome.errors.contains("event log"), "\(outcome)")
+        try #require(mkfifo(folder.file("pipe"), 0o600) == 0)
+        let pipe = try await CommandLineTool.run(
+            run(folder.file("a.png"), log: folder.file("pipe")))
+        #expect(pipe.status == 64 && pipe.errors.contains("nobody reads"), "\(pipe)")
         let alone = try await CommandLineTool.run([
             "generate", "--prompt", "a", "--output", folder.file("b.png"), "--event-log",
             folder.file("b.events"),
         ])
         #expect(alone.status == 64 && alone.errors.contains("--workers"), "\(alone)")
-        #expect(try folder.contents.isEmpty)
+        #expect(try folder.contents == ["pipe"])
     }
 }
 

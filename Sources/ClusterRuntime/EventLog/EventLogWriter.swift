@@ -27,11 +27,16 @@ package final class EventLogWriter: EventRecorder {
     package init(path: String, warn: @escaping @Sendable (String) -> Void) throws(EventLogError) {
         self.path = path
         self.warn = warn
-        // In place, whatever is there: a device or a pipe is written to, not replaced.
-        let descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+        // In place, whatever is there: a device or a pipe is written to, not replaced. A pipe that
+        // nobody reads is an error at once instead of a wait.
+        let flags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK
+        let descriptor = unsafe open(path, flags, 0o644)
         guard descriptor >= 0 else {
-            throw .notWritable(path, reason: unsafe String(cString: strerror(errno)))
+            let reason =
+                errno == ENXIO ? "nobody reads that pipe" : unsafe String(cString: strerror(errno))
+            throw .notWritable(path, reason: reason)
         }
+        _ = fcntl(descriptor, F_SETFL, 0)
         let file = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
         self.file = file
         (entries, sink) = AsyncStream.makeStream(

@@ -16,13 +16,17 @@ package enum Lifeline {
     /// EX_UNAVAILABLE: the coordinator is gone.
     private static let exitCode: Int32 = 69
 
+    /// Whether a launcher started this process, and reads what it says.
+    package static var isHeld: Bool {
+        guard let text = unsafe getenv(variable) else { return false }
+        return unsafe String(cString: text) == value
+    }
+
     /// To be called first thing in a worker process. Returns at once and does nothing unless a
     /// launcher started this process; otherwise the process ends as soon as its launcher has,
     /// in the middle of whatever it does: a worker has nothing to lose.
     package static func endWithLauncher() {
-        guard let text = unsafe getenv(variable), unsafe String(cString: text) == value else {
-            return
-        }
+        guard isHeld else { return }
         var attributes = pthread_attr_t()
         unsafe pthread_attr_init(&attributes)
         unsafe pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))

@@ -35,6 +35,9 @@ package enum WorkerError: Error, Equatable, CustomStringConvertible {
 /// connection at once. `run()` always waits for a running computation to return, because
 /// arithmetic cannot be interrupted.
 package final class Worker: Service {
+    /// How the session goes, the latest 64 unread ones. To be iterated once; ends with the worker.
+    package let news: AsyncStream<WorkerNews>
+
     private let transport: any WorkerTransport
     private let model: any ComputeModel
     private let progress: (@Sendable () -> UInt64)?
@@ -44,6 +47,7 @@ package final class Worker: Service {
     private let incarnation: UInt64
     private let clock = MonotonicClock()
     private let bench: Lock<Bench>
+    private let newsSink: AsyncStream<WorkerNews>.Continuation
     private let errands: AsyncStream<Errand>
     private let errandSink: AsyncStream<Errand>.Continuation
 
@@ -111,10 +115,15 @@ package final class Worker: Service {
         )
         bench = Lock(Bench(state: WorkerState(hello: hello, limits: limits)))
         (errands, errandSink) = AsyncStream.makeStream()
+        (news, newsSink) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(64))
     }
+
+    /// Tasks that it has answered, known questions left out.
+    package var answeredCount: Int { bench.withLock { $0.state.answeredCount } }
 
     /// Once in a worker's life. Throws ``WorkerError``, or `CancellationError` when cancelled.
     package func run() async throws {
+        defer { newsSink.finish() }
         try await withGracefulShutdownHandler {
             try await withThrowingDiscardingTaskGroup { group in
                 group.addTask {
@@ -268,6 +277,7 @@ package final class Worker: Service {
             bench.kept[attempt] = reply
         case .drop(let attempt): bench.kept[attempt] = nil
         case .forget(let digest): bench.conditionings[digest] = nil
+        case .news(let news): newsSink.yield(news)
         case .exit(let exit):
             bench.exit = exit
             logger.debug("leaving", metadata: ["reason": "\(exit)"])

@@ -121,6 +121,7 @@ extension Simulation {
             case .drop(let attempt): machines[index].kept[attempt] = nil
             case .discard(let attempt): machines[index].questions[attempt] = nil
             case .forget(let digest): machines[index].conditionings.remove(digest)
+            case .news(let news): tell("  worker \(index): \(news)")
             case .exit(let reason): exit = reason
             }
         }

@@ -141,7 +141,18 @@ struct WorkerCommand: AsyncParsableCommand {
         )
         if let drill { drill.say(drill.banner) }
         defer { if let drill { drill.say(drill.summary) } }
+        // One that a coordinator started tells of its end alone, should that be an error: the
+        // coordinator shows the rest.
+        guard !Lifeline.isHeld else { return try await withDraining(worker) }
+        say("tessera: worker \(name) looks for a coordinator at \(place.endpoint)")
+        async let told: Void = Self.tell(worker.news)
         try await withDraining(worker)
+        await told
+        say("tessera: left; tasks computed: \(worker.answeredCount)")
+    }
+
+    private static func tell(_ news: AsyncStream<WorkerNews>) async {
+        for await news in news { say("tessera: \(news)") }
     }
 
     /// Throws ``CommandFailure`` or ``KeyFileError``.

@@ -28,8 +28,9 @@ struct WorkerStateTests {
         #expect(state.handle(.started, at: seconds(0)) == greeting)
         #expect(state.handle(.tick(progress: nil), at: seconds(1)) == [])
         #expect(state.handle(.tick(progress: nil), at: seconds(2)) == greeting)
-        _ = state.receive(
-            .welcome(Welcome(heartbeatInterval: .seconds(1), credits: 2, version: "c")))
+        let welcome = Welcome(heartbeatInterval: .seconds(1), credits: 2, version: "c")
+        #expect(state.receive(.welcome(welcome)) == [.news(.joined)])
+        #expect(state.receive(.welcome(welcome)) == [])
         let effects = state.handle(.tick(progress: 5), at: seconds(3))
         let beat = Heartbeat(number: 1, inHand: [], progress: 5)
         #expect(effects == [.send(.heartbeat(beat), expendable: true)])
@@ -151,7 +152,10 @@ struct WorkerStateTests {
         var state = ready()
         _ = state.receive(.task(attempts[0]))
         let drain: [WorkerEffect] = state.receive(.drain)
-        #expect(drain == [.send(.goodbye(.draining), expendable: false)])
+        #expect(
+            drain == [
+                .news(.draining(tasks: 1)), .send(.goodbye(.draining), expendable: false),
+            ])
         let again: [WorkerEffect] = state.receive(.drain)
         #expect(again == [])
         let result = state.handle(.computed(attempts[0], computeTime: .seconds(1)), at: seconds(2))
@@ -192,8 +196,9 @@ struct WorkerStateTests {
     func rejection() {
         var state = joined()
         let mend = Rejection(code: .unknownSession, reason: "who?")
-        #expect(
-            state.receive(.reject(mend)) == [.send(.hello(hello("a")), expendable: true)])
+        let greeting = WorkerEffect.send(.hello(hello("a")), expendable: true)
+        #expect(state.receive(.reject(mend)) == [.news(.forgotten), greeting])
+        #expect(state.receive(.reject(mend)) == [greeting])
         let weights = Rejection(code: .weights, reason: "others")
         #expect(state.receive(.reject(weights)) == [.exit(.rejected(weights))])
     }
@@ -228,15 +233,18 @@ struct WorkerStateTests {
         var state = ready()
         var greetedAt: Double?
         var exitedAt: Double?
+        var news: [WorkerNews] = []
         for step in 1...2500 where exitedAt == nil {
             let now = Double(step) * 0.25
             for effect in state.handle(.tick(progress: nil), at: seconds(now)) {
                 if case .send(.hello, _) = effect, greetedAt == nil { greetedAt = now }
                 if case .exit(.coordinatorSilent) = effect { exitedAt = now }
+                if case .news(let told) = effect { news.append(told) }
             }
         }
         #expect(greetedAt == 10)
         #expect(exitedAt == 600)
+        #expect(news == [.coordinatorSilent(.seconds(10))])
     }
 
     @Test("an answer that got lost is sent again without computing it again")
@@ -254,13 +262,16 @@ struct WorkerStateTests {
             _ = state.handle(.computed(attempt, computeTime: .seconds(2)), at: seconds(1))
         }
         #expect(state.receive(.task(attempts[0])) == [.compute(attempts[0])])
+        #expect(state.answeredCount == 3)
     }
 
     @Test("a coordinator that will be back is waited for; one that leaves is not")
     func returning() {
         var state = ready()
         #expect(
-            state.receive(.goodbye(.returning)) == [.send(.hello(hello("a")), expendable: true)])
+            state.receive(.goodbye(.returning)) == [
+                .news(.coordinatorReturning), .send(.hello(hello("a")), expendable: true),
+            ])
         let next = CoordinatorLife(realm: presentLife.realm, epoch: Epoch(4))
         _ = state.handle(
             .received(
@@ -285,7 +296,7 @@ struct WorkerStateTests {
         let unknown = Rejection(code: .unknownSession, reason: "who?")
         #expect(
             state.handle(.received(.reject(unknown), life: other), at: seconds(1)) == [
-                .send(.hello(hello("a")), expendable: true)
+                .news(.forgotten), .send(.hello(hello("a")), expendable: true),
             ])
         _ = state.handle(
             .received(

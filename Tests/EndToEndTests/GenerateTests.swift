@@ -141,7 +141,11 @@ struct GenerateTests {
         coordinator.send(signal: SIGTERM)
         #expect(try await coordinator.outcome().status == 130)
         // Without a goodbye it would dial for ten minutes.
-        #expect(try await worker.outcome().status == 0)
+        let end = try await worker.outcome()
+        #expect(end.status == 0)
+        for told in ["looks for a coordinator at tcp://", "joined", "left; tasks computed: "] {
+            #expect(end.errors.contains(told), "\(end)")
+        }
     }
 
     @Test("a killed run goes on from its state folder and makes the same bytes")

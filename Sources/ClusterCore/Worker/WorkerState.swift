@@ -32,6 +32,7 @@ package enum WorkerEffect: Hashable, Sendable {
     case discard(AttemptID)
     /// The conditioning may be dropped.
     case forget(ContentDigest)
+    case news(WorkerNews)
     case exit(WorkerExit)
 }
 
@@ -67,6 +68,8 @@ package struct WorkerState: Sendable {
     private var unwanted: Set<AttemptID> = []
     /// Answers kept in case their message got lost, oldest first.
     private var kept: Deque<(attempt: AttemptID, computeTime: Duration)> = []
+    /// Tasks that were answered, known questions left out.
+    package private(set) var answeredCount = 0
     private var speed = SpeedRecord()
     private var progress: UInt64?
     private var progressedAt: Instant?
@@ -139,14 +142,17 @@ package struct WorkerState: Sendable {
         lastHeard = now
         switch message {
         case .welcome(let welcome):
-            if phase == .joining { phase = .joined }
+            if phase == .joining {
+                phase = .joined
+                effects.append(.news(.joined))
+            }
             life = theirs
             heartbeatInterval = welcome.heartbeatInterval
         case .reject(let rejection):
             if drainingSince != nil {
                 exit(.drained)
             } else if rejection.code == .unknownSession {
-                rejoin(at: now)
+                rejoin(.forgotten, at: now)
             } else {
                 exit(.rejected(rejection))
             }
@@ -160,7 +166,8 @@ package struct WorkerState: Sendable {
         case .task(let attempt): accept(attempt)
         case .cancel(let attempt): cancel(attempt)
         case .heartbeatAck: break
-        case .goodbye(.returning) where drainingSince == nil: rejoin(at: now)
+        case .goodbye(.returning) where drainingSince == nil:
+            rejoin(.coordinatorReturning, at: now)
         case .goodbye: exit(drainingSince == nil ? .coordinatorLeft : .drained)
         case .drain:
             // Said twice it means the same; only the owner's second word does not wait.
@@ -188,7 +195,8 @@ package struct WorkerState: Sendable {
 
     /// The coordinator does not know this worker, or has been silent too long for a session:
     /// what it asked for is asked again elsewhere.
-    private mutating func rejoin(at now: Instant) {
+    private mutating func rejoin(_ news: WorkerNews, at now: Instant) {
+        if phase == .joined { effects.append(.news(news)) }
         phase = .joining
         for attempt in waiting { effects.append(.discard(attempt)) }
         waiting.removeAll()
@@ -210,7 +218,7 @@ package struct WorkerState: Sendable {
             if now - (lastHello ?? now) >= limits.helloInterval { greet(at: now) }
         case .joined:
             if silence >= limits.lostAfter {
-                rejoin(at: now)
+                rejoin(.coordinatorSilent(silence), at: now)
             } else if lastHeartbeat.map({ now - $0 >= heartbeatInterval }) ?? true {
                 heartbeat(progress: progress, at: now)
             }
@@ -373,6 +381,7 @@ package struct WorkerState: Sendable {
                 keep(attempt, computeTime: time)
             }
             send(message)
+            if case .result = message, attempt.task.round > 0 { answeredCount += 1 }
         } else if drainingSince == nil {
             // Nobody wants the answer, but that the hands are free again is worth a word.
             send(.failure(attempt, TaskFailure(code: .handedBack, reason: "it was cancelled")))
@@ -392,6 +401,7 @@ package struct WorkerState: Sendable {
         }
         waiting.removeAll()
         guard !running.isEmpty else { return leave(at: now) }
+        effects.append(.news(.draining(tasks: running.count)))
         send(.goodbye(.draining))
     }
 

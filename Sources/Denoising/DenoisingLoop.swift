@@ -7,10 +7,26 @@ package struct DenoisingState: Equatable, Sendable {
     package var canvas: Latent
     /// 0 ... the plan's step count.
     package var nextStep: Int
+    /// What of `nextStep` is merged already; nil between steps.
+    package var underWay: PartialStep?
 
-    package init(canvas: Latent, nextStep: Int) {
+    package init(canvas: Latent, nextStep: Int, underWay: PartialStep? = nil) {
         self.canvas = canvas
         self.nextStep = nextStep
+        self.underWay = underWay
+    }
+}
+
+/// A step of which some tasks are merged: the first ones, because merging goes in their order.
+package struct PartialStep: Equatable, Sendable {
+    /// 1 ..< the step's task count.
+    package let mergedTasks: Int
+    /// The weighted sum of their predictions, on the canvas (``OverlapAccumulator``).
+    package let sum: Latent
+
+    package init(mergedTasks: Int, sum: Latent) {
+        self.mergedTasks = mergedTasks
+        self.sum = sum
     }
 }
 
@@ -82,21 +98,26 @@ package struct DenoisingLoop: Sendable {
 
     /// Runs the remaining steps and returns the finished latent, cut from the canvas.
     ///
-    /// `onTask` hears how many of a step's tasks have been merged, `onStep` gets the state after
-    /// every step. Throws ``DenoisingError`` and whatever the executor and the hooks throw.
+    /// `onTask` hears that one more of a step's tasks has been merged, and gets the state, which
+    /// it should not hold on to for long: the sum is copied with the next task then. `onStep` gets
+    /// the state after every step. Tasks that `start` holds merged are not asked again. Throws
+    /// ``DenoisingError`` and whatever the executor and the hooks throw.
+    ///
+    /// Traps when `start` is no state of this plan: see ``isStart(_:)``.
     package func run(
         from start: DenoisingState,
         with executor: some TaskExecutor,
-        onTask: (_ step: StepPlan, _ merged: Int) async throws -> Void = { _, _ in },
+        onTask: (_ step: StepPlan, DenoisingState) async throws -> Void = { _, _ in },
         onStep: (DenoisingState) async throws -> Void = { _ in }
     ) async throws -> Latent {
-        precondition((0...plan.stepCount).contains(start.nextStep), "a step of the plan")
+        precondition(isStart(start), "a state of the plan")
         var state = start
         var scheduler = scheduler
         while state.nextStep < plan.stepCount {
             let step = plan.step(at: state.nextStep)
             let prediction = try await prediction(
-                of: state.canvas, at: step, scheduler: scheduler, with: executor, onTask: onTask)
+                of: state, at: step, scheduler: scheduler, with: executor, onTask: onTask)
+            state.underWay = nil
             state.canvas = scheduler.step(
                 prediction: prediction, sample: state.canvas, at: step.index)
             state.nextStep += 1
@@ -105,21 +126,35 @@ package struct DenoisingLoop: Sendable {
         return plan.cropped(state.canvas)
     }
 
+    /// Whether a run of this plan can go on from there.
+    package func isStart(_ state: DenoisingState) -> Bool {
+        guard (0...plan.stepCount).contains(state.nextStep),
+            Extent(height: state.canvas.height, width: state.canvas.width) == plan.canvas,
+            state.canvas.channels == plan.request.model.channels
+        else { return false }
+        guard let underWay = state.underWay else { return true }
+        return state.nextStep < plan.stepCount
+            && (1..<plan.step(at: state.nextStep).taskCount).contains(underWay.mergedTasks)
+            && underWay.sum.hasSameExtents(as: state.canvas)
+    }
+
     /// The merged prediction for the whole canvas.
     private func prediction(
-        of canvas: Latent,
+        of state: DenoisingState,
         at step: StepPlan,
         scheduler: any Scheduler,
         with executor: some TaskExecutor,
-        onTask: (_ step: StepPlan, _ merged: Int) async throws -> Void
+        onTask: (_ step: StepPlan, DenoisingState) async throws -> Void
     ) async throws -> Latent {
         let table = plan.interactionTable(at: step.index.value)
-        let input = scheduler.scaledModelInput(canvas, at: step.index)
+        let input = scheduler.scaledModelInput(state.canvas, at: step.index)
         let items = Self.tasks(of: step, from: input, through: table).map { WorkItem.denoise($0) }
 
-        var merged = OverlapAccumulator(channels: canvas.channels, extent: plan.canvas)
-        var buffer = ReorderBuffer<[Latent]>()
-        try await executor.execute(items, conditioning: conditioning) { index, answer in
+        var merged = accumulator(of: state, at: step, through: table)
+        let mergedTasks = state.underWay?.mergedTasks ?? 0
+        var buffer = ReorderBuffer<[Latent]>(from: mergedTasks)
+        let open = Array(items[mergedTasks...])
+        try await executor.execute(open, conditioning: conditioning) { index, answer in
             let predictions = try Self.checked(answer, task: index, of: step, items: items)
             for (task, predictions) in buffer.insert(predictions, at: index) {
                 let first = task * plan.request.viewsPerTask
@@ -129,7 +164,11 @@ package struct DenoisingLoop: Sendable {
                         prediction, through: planned.view, weight: planned.weight,
                         feather: planned.feather, table: table)
                 }
-                try await onTask(step, task + 1)
+                try await onTask(
+                    step,
+                    DenoisingState(
+                        canvas: state.canvas, nextStep: state.nextStep,
+                        underWay: PartialStep(mergedTasks: task + 1, sum: merged.sum)))
             }
         }
         guard buffer.next == items.count else {
@@ -141,6 +180,21 @@ package struct DenoisingLoop: Sendable {
             throw DenoisingError.notFinite(step: step.index.value)
         }
         return prediction
+    }
+
+    /// With what is merged already.
+    private func accumulator(
+        of state: DenoisingState, at step: StepPlan, through table: InteractionTable?
+    ) -> OverlapAccumulator {
+        guard let underWay = state.underWay else {
+            return OverlapAccumulator(channels: state.canvas.channels, extent: plan.canvas)
+        }
+        var merged = OverlapAccumulator(sum: underWay.sum)
+        for planned in step.views.prefix(underWay.mergedTasks * plan.request.viewsPerTask) {
+            merged.count(
+                planned.view, weight: planned.weight, feather: planned.feather, table: table)
+        }
+        return merged
     }
 
     /// The tasks of a step: views gathered from the scaled canvas, grouped as the plan says.

@@ -1,6 +1,7 @@
 package import Denoising
 internal import DurableFiles
 internal import Foundation
+internal import Locking
 package import Tensors
 
 /// A folder that lets a killed run go on. One process at a time holds it.
@@ -9,7 +10,8 @@ package import Tensors
 /// |---|---|
 /// | `manifest.json` | format and job: whose state this is |
 /// | `life.json` | realm and epoch of the newest coordinator |
-/// | `step-<n>.safetensors` | the canvas after n steps; the last two are kept |
+/// | `step-<n>.safetensors` | the canvas after n steps; the last two files are kept |
+/// | `step-<n>-<t>.safetensors` | the same, and t tasks of the step under way |
 /// | `tiles.journal` | tiles that are decoded |
 /// | `lock` | held while a process works here, with its pid and boot id for people |
 ///
@@ -23,6 +25,7 @@ package final class CheckpointFolder: Sendable {
     private let session: StateSession
     private let recorder: CheckpointRecorder
     private let writer: CheckpointWriter
+    private let cadence: Lock<CheckpointCadence>
 
     private static let journalName = "tiles.journal"
     /// What the manifest is renamed to when the picture is there: the rest can go.
@@ -31,6 +34,7 @@ package final class CheckpointFolder: Sendable {
     /// Opens the folder for a picture, creating it when it is not there, and removes what killed
     /// writers left behind.
     ///
+    /// A step under way is kept every `keepingEvery` or more rarely (``keep(_:)``).
     /// `beforeWrite` is called on the writing thread before each write, for injected faults;
     /// `onEvent` from any thread. Throws ``CheckpointError``: another process works in the
     /// folder, it holds another picture's state or a damaged or newer one, or it holds this
@@ -39,6 +43,7 @@ package final class CheckpointFolder: Sendable {
         path: String,
         job: Provenance,
         resume: Bool,
+        keepingEvery interval: Duration = .seconds(60),
         beforeWrite: StateWriteHook? = nil,
         onEvent: @escaping @Sendable (StateEvent) -> Void = { _ in }
     ) throws(CheckpointError) {
@@ -59,7 +64,15 @@ package final class CheckpointFolder: Sendable {
         self.lock = lock
         self.session = session
         self.recorder = recorder
-        writer = CheckpointWriter { recorder.record($0) }
+        let clock = ContinuousClock()
+        let cadence = Lock(CheckpointCadence(interval: interval, from: clock.now))
+        self.cadence = cadence
+        writer = CheckpointWriter { state in
+            let start = clock.now
+            let outcome = recorder.record(state)
+            cadence.withLock { $0.wrote(in: clock.now - start) }
+            return outcome
+        }
     }
 
     /// Raises the epoch, durably: to be called once, before anything of this process can be
@@ -72,7 +85,7 @@ package final class CheckpointFolder: Sendable {
         for file in Self.checkpoints(in: path).reversed() {
             do {
                 let state = try file.read(of: session.run, in: path)
-                recorder.adopt(step: file.step)
+                recorder.adopt(file)
                 return state
             } catch {
                 session.announce(
@@ -89,7 +102,15 @@ package final class CheckpointFolder: Sendable {
     /// the next step. Throws ``CheckpointError/superseded(path:epoch:by:)``, after which the run
     /// has to end.
     package func save(_ state: DenoisingState) throws(CheckpointError) {
+        cadence.withLock { $0.restart(at: ContinuousClock().now) }
         try writer.submit(state)
+    }
+
+    /// Keeps a state in the middle of a step like one after a step, when the last that was kept is
+    /// old enough. Throws as ``save(_:)`` does.
+    package func keep(_ state: DenoisingState) throws(CheckpointError) {
+        guard cadence.withLock({ $0.isDue(at: ContinuousClock().now) }) else { return }
+        try save(state)
     }
 
     /// Waits until what was saved is on disk. A state that could not be written is tried once
@@ -97,7 +118,7 @@ package final class CheckpointFolder: Sendable {
     package func settle() async { await writer.settle() }
 
     /// Whether the checkpoint after this step is on disk.
-    package func isSaved(step: Int) -> Bool { recorder.holds(step: step) }
+    package func isSaved(step: Int) -> Bool { recorder.holds(CheckpointFile(step: step)) }
 
     /// The decoded tiles of a finished latent: what an earlier process has left of the same
     /// latent, or none. Nil, and said, when the disk does not take a journal.
@@ -130,7 +151,7 @@ package final class CheckpointFolder: Sendable {
 
     private static func checkpoints(in folder: String) -> [CheckpointFile] {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
-        return names.compactMap(CheckpointFile.init(name:)).sorted { $0.step < $1.step }
+        return names.compactMap(CheckpointFile.init(name:)).sorted()
     }
 
     /// Removes what a finished run leaves, its mark last.

@@ -10,8 +10,8 @@ final class CheckpointRecorder: Sendable {
     private let memory = Lock(Memory())
 
     private struct Memory {
-        /// Steps whose checkpoints are known to be whole, oldest first.
-        var kept: [Int] = []
+        /// Checkpoints that are known to be whole, oldest first.
+        var kept: [CheckpointFile] = []
         var trouble = TroubleGate()
     }
 
@@ -20,15 +20,16 @@ final class CheckpointRecorder: Sendable {
     init(session: StateSession) { self.session = session }
 
     /// Counts a checkpoint that was found whole among those that are kept.
-    func adopt(step: Int) { memory.withLock { $0.kept = [step] } }
+    func adopt(_ file: CheckpointFile) { memory.withLock { $0.kept = [file] } }
 
-    func holds(step: Int) -> Bool { memory.withLock { $0.kept.contains(step) } }
+    func holds(_ file: CheckpointFile) -> Bool { memory.withLock { $0.kept.contains(file) } }
 
     func record(_ state: DenoisingState) -> CheckpointWriter.Outcome {
         if let supersession = session.supersession { return .ended(supersession) }
         let clock = ContinuousClock()
         let start = clock.now
-        let write = StateWrite(kind: .checkpoint, step: state.nextStep)
+        let file = CheckpointFile(of: state)
+        let write = StateWrite(kind: .checkpoint, step: file.step, tasks: file.tasks)
         do {
             try session.willWrite(write)
             try CheckpointFile.write(state, of: session.run, in: session.folder)
@@ -40,13 +41,15 @@ final class CheckpointRecorder: Sendable {
         // checkpoints that are not this process's to drop.
         if let supersession = session.supersession { return .ended(supersession) }
         let kept = memory.withLock { memory in
-            memory.kept = (memory.kept + [state.nextStep]).suffix(Self.generations)
+            memory.kept = (memory.kept + [file]).suffix(Self.generations)
             return memory.kept
         }
         dropAllBut(kept)
-        let byteCount = state.canvas.values.count * MemoryLayout<Float>.size
+        let count = state.canvas.values.count + (state.underWay?.sum.values.count ?? 0)
         session.announce(
-            .saved(step: state.nextStep, byteCount: byteCount, took: clock.now - start))
+            .saved(
+                step: file.step, tasks: file.tasks, byteCount: count * MemoryLayout<Float>.size,
+                took: clock.now - start))
         let failures = memory.withLock { $0.trouble.succeeded() }
         if failures > 0 { session.announce(.recovered(write, failures: failures)) }
         return .written
@@ -64,9 +67,9 @@ final class CheckpointRecorder: Sendable {
 
     /// Only after a new one is whole: what was kept before, damaged ones included, stays until
     /// then.
-    private func dropAllBut(_ kept: [Int]) {
+    private func dropAllBut(_ kept: [CheckpointFile]) {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: session.folder)) ?? []
-        for file in names.compactMap(CheckpointFile.init(name:)) where !kept.contains(file.step) {
+        for file in names.compactMap(CheckpointFile.init(name:)) where !kept.contains(file) {
             try? FileManager.default.removeItem(atPath: session.folder + "/" + file.name)
         }
     }

@@ -33,24 +33,33 @@ package struct ImageGenerator: Sendable {
     /// The state before the first step, from unit-variance noise of the latent's extents.
     package func initialState(noise: Latent) -> DenoisingState { loop.initialState(noise: noise) }
 
+    /// Whether a run of this picture can go on from there.
+    package func isStart(_ state: DenoisingState) -> Bool { loop.isStart(state) }
+
     /// Runs the remaining steps and returns the finished latent. `onStep` gets the state after
-    /// every step, for checkpoints. Throws what the executor and the hooks throw.
+    /// every step, for checkpoints, `onTask` the one in the middle of a step, to be looked at and
+    /// not held. Throws what the executor and the hooks throw.
     package func denoise(
         from state: DenoisingState,
         with executor: some TaskExecutor,
         onProgress: (GenerationProgress) async throws -> Void,
+        onTask: (DenoisingState) async throws -> Void = { _ in },
         onStep: (DenoisingState) async throws -> Void = { _ in }
     ) async throws -> Latent {
         let plan = picture.plan
-        var done = (0..<state.nextStep).reduce(0) { $0 + plan.stage(at: $1).viewCount }
+        let before = (0..<state.nextStep).reduce(0) { $0 + plan.stage(at: $1).viewCount }
+        var done = before + (state.underWay?.mergedTasks ?? 0) * plan.request.viewsPerTask
         try await onProgress(.views(done: done, of: plan.forwardCount))
         return try await loop.run(
             from: state,
             with: executor,
-            onTask: { step, merged in
+            onTask: { step, state in
+                let merged = state.underWay?.mergedTasks ?? 0
                 let before = (merged - 1) * plan.request.viewsPerTask
                 done += min(plan.request.viewsPerTask, step.views.count - before)
                 try await onProgress(.views(done: done, of: plan.forwardCount))
+                // With its last task the step is whole.
+                if merged < step.taskCount { try await onTask(state) }
             },
             onStep: { state in
                 try await onStep(state)

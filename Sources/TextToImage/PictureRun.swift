@@ -6,8 +6,9 @@ package import Tensors
 /// What a run tells on its way.
 package enum PictureRunEvent: Equatable, Sendable {
     case progress(GenerationProgress)
-    /// The run goes on after so many steps; 0 when it was to go on and nothing was kept.
-    case resumed(afterStep: Int)
+    /// The run goes on after so many steps and so many tasks of the next; 0 and 0 when it was to go
+    /// on and nothing was kept.
+    case resumed(afterStep: Int, tasks: Int)
     /// So many tiles were decoded by an earlier process.
     case tilesKept(Int, of: Int)
 }
@@ -65,17 +66,17 @@ package struct PictureRun: Sendable {
         _ noise: Latent, with executor: some TaskExecutor, onEvent: (PictureRunEvent) -> Void
     ) async throws -> Latent {
         var start = generator.initialState(noise: noise)
-        if let saved = state?.latest(), saved.canvas.hasSameExtents(as: start.canvas),
-            saved.nextStep <= generator.picture.plan.stepCount
-        {
+        if let saved = state?.latest(), generator.isStart(saved) {
             start = saved
-            onEvent(.resumed(afterStep: saved.nextStep))
+            onEvent(
+                .resumed(
+                    afterStep: saved.nextStep, tasks: saved.underWay?.mergedTasks ?? 0))
         } else if state?.isResuming == true {
-            onEvent(.resumed(afterStep: 0))
+            onEvent(.resumed(afterStep: 0, tasks: 0))
         }
         return try await generator.denoise(
             from: start, with: executor, onProgress: { onEvent(.progress($0)) },
-            onStep: { try state?.save($0) })
+            onTask: { try state?.keep($0) }, onStep: { try state?.save($0) })
     }
 
     private func writeLatents(_ latent: Latent) throws {

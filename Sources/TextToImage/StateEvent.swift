@@ -14,17 +14,21 @@ package struct StateWrite: Hashable, Sendable, CustomStringConvertible {
     package let kind: Kind
     /// A checkpoint's count of finished steps, a journal's tile, an epoch's number; else 0.
     package let step: Int
+    /// A checkpoint's count of merged tasks of the step under way; else 0.
+    package let tasks: Int
 
-    package init(kind: Kind, step: Int) {
+    package init(kind: Kind, step: Int, tasks: Int = 0) {
         self.kind = kind
         self.step = step
+        self.tasks = tasks
     }
 
     package var description: String {
         switch kind {
         case .manifest: "the manifest"
         case .epoch: "epoch \(step)"
-        case .checkpoint: "the checkpoint after step \(step)"
+        case .checkpoint:
+            "the checkpoint after \(tasks > 0 ? "task \(tasks) of step \(step + 1)" : "step \(step)")"
         case .journal: "decoded tile \(step)"
         }
     }
@@ -36,8 +40,8 @@ package typealias StateWriteHook = @Sendable (StateWrite) throws -> Void
 
 /// What a person should know about a state folder while a run uses it.
 package enum StateEvent: Equatable, Sendable {
-    /// The latents after so many steps are on disk.
-    case saved(step: Int, byteCount: Int, took: Duration)
+    /// The latents after so many steps, and so many tasks of the next one, are on disk.
+    case saved(step: Int, tasks: Int, byteCount: Int, took: Duration)
     /// A write failed. The run goes on, and what was on disk before is intact.
     case failed(StateWrite, reason: String)
     /// Writing works again, after so many writes that failed.
@@ -49,7 +53,8 @@ package enum StateEvent: Equatable, Sendable {
 
     package var description: String {
         switch self {
-        case .saved(let step, _, _): "the checkpoint after step \(step) is on disk"
+        case .saved(let step, let tasks, _, _):
+            "\(StateWrite(kind: .checkpoint, step: step, tasks: tasks)) is on disk"
         case .failed(let write, let reason):
             "\(write) could not be written (\(reason)); what was kept before is intact and the "
                 + "run goes on"

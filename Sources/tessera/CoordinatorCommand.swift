@@ -21,7 +21,7 @@ struct CoordinatorCommand: AsyncParsableCommand {
             bytes that tessera generate gives it.
 
             Everything is kept in --state-dir. A coordinator that was killed goes on when it is \
-            started again with the same --state-dir: the job at work from its last step, the \
+            started again with the same --state-dir: the job at work from its last checkpoint, the \
             others in their order. SIGTERM ends it in order, with exit code 75 when jobs are left. \
             Workers of other machines wait for it meanwhile (give --bind a port of its own).
 

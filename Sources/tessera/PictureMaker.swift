@@ -72,7 +72,9 @@ struct PictureMaker: JobMaker {
                 noise: setup.noise, with: coordinator.executor(known: known),
                 onEvent: { event in
                     // A job that begins is nothing that goes on.
-                    if event != .resumed(afterStep: 0) { reporter.run(event, drill?.injector) }
+                    if event != .resumed(afterStep: 0, tasks: 0) {
+                        reporter.run(event, drill?.injector)
+                    }
                     if case .progress(let progress) = event { onProgress(progress) }
                 })
         } catch let failure as PictureRunFailure {

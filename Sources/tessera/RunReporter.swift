@@ -29,10 +29,17 @@ final class RunReporter: Sendable {
     func run(_ event: PictureRunEvent) {
         switch event {
         case .progress(let progress): self.progress(progress)
-        case .resumed(let step):
-            let text = step > 0 ? "after step \(step)" : "at the first step: none was kept"
+        case .resumed(let step, let tasks):
+            let text =
+                if tasks > 0 {
+                    "after task \(tasks) of step \(step + 1)"
+                } else if step > 0 {
+                    "after step \(step)"
+                } else {
+                    "at the first step: none was kept"
+                }
             display.withLock { $0.note("resuming " + text) }
-            emit("resumed", ["step": .int(step)])
+            emit("resumed", ["step": .int(step), "tasks": .int(tasks)])
         case .tilesKept(let tiles, let count):
             display.withLock { $0.note("\(tiles) of \(count) tiles are decoded already") }
             emit("tiles_kept", ["tiles": .int(tiles), "of": .int(count)])
@@ -42,11 +49,11 @@ final class RunReporter: Sendable {
     /// What a state folder has to tell.
     func state(_ event: StateEvent) {
         switch event {
-        case .saved(let step, let byteCount, let took):
+        case .saved(let step, let tasks, let byteCount, let took):
             emit(
                 "checkpoint",
                 [
-                    "step": .int(step), "bytes": .int(byteCount),
+                    "step": .int(step), "tasks": .int(tasks), "bytes": .int(byteCount),
                     "seconds": .double(took / .seconds(1)),
                 ])
         case _ where event.isWarning: warning(event.description)

@@ -7,16 +7,28 @@ struct StateOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             """
-            Keep here what a killed run needs to go on: the latents after each step (the last two \
-            checkpoints) and the tiles that are decoded. The folder is created when it is not \
-            there, belongs to one picture at a time, and is emptied when the picture is written. \
-            A full or slow disk there does not stop the run. It takes three times the latents, and \
-            while decoding some five bytes per pixel.
+            Keep here what a killed run needs to go on: the latents after each step, and in the \
+            middle of steps that last (the last two checkpoints), and the tiles that are decoded. \
+            The folder is created when it is not there, belongs to one picture at a time, and is \
+            emptied when the picture is written. A full or slow disk there does not stop the run. \
+            It takes three times the latents, twice that in the middle of steps, and while \
+            decoding some five bytes per pixel.
             """,
             valueName: "folder"
         )
     )
     var stateDir: String?
+
+    @Option(
+        help: ArgumentHelp(
+            """
+            In the middle of a step keep what is merged so often, or more rarely on a slow disk; 0 \
+            with every task. Of a step that takes an hour no more than that is computed again.
+            """,
+            valueName: "seconds"
+        )
+    )
+    var checkpointEvery: Double = 60
 
     @Flag(
         help: """
@@ -31,6 +43,9 @@ struct StateOptions: ParsableArguments {
         if resume && stateDir == nil {
             throw ValidationError("--resume needs --state-dir, the folder to go on from")
         }
+        if !(checkpointEvery >= 0 && checkpointEvery <= 1e9) {
+            throw ValidationError("--checkpoint-every should be a number of seconds, 0 or more")
+        }
     }
 
     /// The folder, held for this process, and the coordinator's life in it: the epoch is raised
@@ -43,7 +58,8 @@ struct StateOptions: ParsableArguments {
             return (nil, CoordinatorLife(realm: .random(), epoch: Epoch(1)))
         }
         let folder = try CheckpointFolder(
-            path: stateDir, job: job, resume: resume, beforeWrite: beforeWrite,
+            path: stateDir, job: job, resume: resume,
+            keepingEvery: .seconds(checkpointEvery), beforeWrite: beforeWrite,
             onEvent: { reporter.state($0) })
         let life = try folder.beginLife()
         reporter.life(life, in: folder.path)

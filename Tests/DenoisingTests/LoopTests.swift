@@ -1,5 +1,6 @@
 import Denoising
 import Sampling
+import Synchronization
 import Tensors
 import Testing
 
@@ -127,26 +128,76 @@ struct LoopTests {
         #expect(result == reference)
     }
 
-    @Test("A run goes on from any state as if it had not stopped")
-    func resume() async throws {
+    @Test(
+        "A run goes on from any state, and asks only for what is missing",
+        arguments: DenoisingMethods.all.map(\.name), [1, 3])
+    func resume(method: String, viewsPerTask: Int) async throws {
         let scheduler = try makeScheduler("euler", steps: 5)
         let request = makeRequest(
             height: 120, width: 128,
-            schedule: SamplingSchedule(name: "euler", scheduler: scheduler))
-        let plan = try CutDiffusionMethod().plan(for: request)
+            schedule: SamplingSchedule(name: "euler", scheduler: scheduler)
+        ) {
+            $0.viewsPerTask = viewsPerTask
+            if method == "cutdiffusion" { $0.interaction = .perChannel }
+        }
+        let plan = try DenoisingMethods.method(named: method).plan(for: request)
         let loop = DenoisingLoop(
             plan: plan, scheduler: scheduler, conditioning: emptyConditioning)
         let noise = InitialNoise.torchCPU.latent(channels: 3, height: 15, width: 16, seed: 1)
-        let workers = SimulatedWorkers(predict: entangledPredictor)
-        var states: [DenoisingState] = [loop.initialState(noise: noise)]
+        let asked = Mutex(0)
+        let workers = SimulatedWorkers(workers: 3) { view, task in
+            asked.withLock { $0 += 1 }
+            return entangledPredictor(view, task)
+        }
+        // Each with the number of views that are merged.
+        var states = [(state: loop.initialState(noise: noise), merged: 0)]
         var merged = 0
         let result = try await loop.run(
-            from: states[0], with: workers, onTask: { _, _ in merged += 1 },
-            onStep: { states.append($0) })
-        #expect(states.map(\.nextStep) == Array(0...5))
+            from: states[0].state, with: workers,
+            onTask: { step, state in
+                let tasks = try #require(state.underWay?.mergedTasks)
+                merged += step.views.count { $0.task == tasks - 1 }
+                if tasks < step.taskCount { states.append((state, merged)) }
+            },
+            onStep: { states.append(($0, merged)) })
         #expect(merged == plan.forwardCount)
-        for state in states {
+        #expect(
+            states.count == 1 + (0..<5).reduce(0) { $0 + plan.step(at: $1).taskCount })
+        for (state, merged) in states {
+            try #require(loop.isStart(state))
+            asked.withLock { $0 = 0 }
             #expect(try await loop.run(from: state, with: workers) == result)
+            #expect(asked.withLock { $0 } == plan.forwardCount - merged)
+        }
+    }
+
+    @Test("What is no state of the plan is told from one that is")
+    func foreignStates() throws {
+        let plan = try MultiDiffusionMethod().plan(
+            for: makeRequest(height: 128, width: 128, steps: 3))
+        let loop = DenoisingLoop(
+            plan: plan, scheduler: makeCountdown(steps: 3), conditioning: emptyConditioning)
+        let canvas = Latent(zeros: 3, height: 16, width: 16)
+        let tasks = plan.step(at: 0).taskCount
+        try #require(tasks > 1)
+        func state(
+            _ step: Int, tasks: Int? = nil, canvas: Latent = canvas, sum: Latent = canvas
+        ) -> DenoisingState {
+            DenoisingState(
+                canvas: canvas, nextStep: step,
+                underWay: tasks.map { PartialStep(mergedTasks: $0, sum: sum) })
+        }
+        for good in [state(0), state(3), state(0, tasks: 1), state(2, tasks: tasks - 1)] {
+            #expect(loop.isStart(good))
+        }
+        let narrow = Latent(zeros: 3, height: 16, width: 15)
+        let flat = Latent(zeros: 2, height: 16, width: 16)
+        for bad in [
+            state(-1), state(4), state(3, tasks: 1), state(0, tasks: 0), state(0, tasks: tasks),
+            state(0, canvas: narrow), state(0, canvas: flat), state(0, tasks: 1, sum: narrow),
+            state(0, tasks: 1, sum: flat),
+        ] {
+            #expect(!loop.isStart(bad))
         }
     }
 
@@ -201,10 +252,10 @@ private struct ConcurrentExecutor: TaskExecutor {
         deliver: (_ index: Int, _ answer: WorkAnswer) async throws -> Void
     ) async throws {
         try await withThrowingTaskGroup(of: (Int, WorkAnswer).self) { group in
-            for (index, item) in items.enumerated() {
+            for item in items {
                 guard case .denoise(let task) = item else { continue }
                 group.addTask { [predict] in
-                    (index, .denoise(task.views.map { predict($0, task) }))
+                    (task.index, .denoise(task.views.map { predict($0, task) }))
                 }
             }
             for try await (index, answer) in group { try await deliver(index, answer) }

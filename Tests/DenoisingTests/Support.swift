@@ -23,6 +23,11 @@ func makeScheduler(
 
 /// A schedule of made-up numbers, for plans that are not run.
 func makeSchedule(steps: Int) -> SamplingSchedule {
+    SamplingSchedule(name: "countdown", scheduler: makeCountdown(steps: steps))
+}
+
+/// The scheduler of ``makeSchedule(steps:)``.
+func makeCountdown(steps: Int) -> any Scheduler {
     struct Countdown: Scheduler {
         let timesteps: [Timestep]
         let initialNoiseSigma = 1.0
@@ -33,12 +38,10 @@ func makeSchedule(steps: Int) -> SamplingSchedule {
         func scaledModelInput(_ sample: Latent, at step: StepIndex) -> Latent { sample }
         func step(prediction: Latent, sample: Latent, at step: StepIndex) -> Latent { sample }
     }
-    return SamplingSchedule(
-        name: "countdown",
-        scheduler: Countdown(
-            timesteps: (0..<steps).map {
-                Timestep(value: Double(steps - $0), sigma: Double(steps - $0))
-            }))
+    return Countdown(
+        timesteps: (0..<steps).map {
+            Timestep(value: Double(steps - $0), sigma: Double(steps - $0))
+        })
 }
 
 func makeRequest(
@@ -96,17 +99,17 @@ struct SimulatedWorkers: TaskExecutor {
     ) async throws {
         var random = PhiloxGenerator(seed: seed, purpose: .jitter, step: 0, index: workers)
         var clocks = [Int](repeating: 0, count: workers)
-        var finished: [(time: Int, index: Int)] = []
-        for index in items.indices {
+        var finished: [(time: Int, position: Int)] = []
+        for position in items.indices {
             let worker = clocks.indices.min { clocks[$0] < clocks[$1] } ?? 0
             clocks[worker] += random.uniform(in: 1...100)
-            finished.append((clocks[worker], index))
+            finished.append((clocks[worker], position))
         }
-        for (_, index) in finished.sorted(by: { $0 < $1 }) {
-            guard case .denoise(let task) = items[index] else { continue }
+        for (_, position) in finished.sorted(by: { $0 < $1 }) {
+            guard case .denoise(let task) = items[position] else { continue }
             let answer = WorkAnswer.denoise(task.views.map { predict($0, task) })
-            try await deliver(index, answer)
-            if repeatsAnswers, index % 3 == 0 { try await deliver(index, answer) }
+            try await deliver(task.index, answer)
+            if repeatsAnswers, task.index % 3 == 0 { try await deliver(task.index, answer) }
         }
     }
 }

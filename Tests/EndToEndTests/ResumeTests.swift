@@ -28,6 +28,7 @@ private struct Event: Decodable {
     let event: String
     let done: Int?
     let step: Int?
+    let tasks: Int?
     let tiles: Int?
     let epoch: Int?
     let realm: String?
@@ -124,6 +125,26 @@ struct ResumeTests {
         #expect(kept >= min(moment.tilesKept, tiles))
         #expect(outcome.events("tile").compactMap(\.done) == Array(kept..<tiles + 1))
         #expect(try folder.contents == ["a.png", "state"])
+    }
+
+    @Test("killed in the middle of a step it goes on with the tasks that are missing")
+    func middleOfAStep() async throws {
+        let folder = try TemporaryFolder()
+        // Two known questions, three steps of one task, and the first of the next step's two.
+        let tool = try await RunningTool(
+            run(
+                to: folder.file("a.png"), state: folder.file("state"),
+                [
+                    "--checkpoint-every", "0", "--workers", "1", "--worker-fault",
+                    "0:compute:hang@7",
+                ]))
+        try #require(await tool.hasShown("\"step\":3,\"tasks\":1}"))
+        tool.send(signal: SIGKILL)
+        _ = try await tool.outcome()
+        let resumed = try await resume(folder)
+        let start = try #require(resumed.events("resumed").first)
+        #expect(start.step == 3 && start.tasks == 1)
+        #expect(resumed.errors.contains("after task 1 of step 4"))
     }
 
     @Test("matrix row 29: SIGKILL in the middle of a checkpoint's write", arguments: 1...4)

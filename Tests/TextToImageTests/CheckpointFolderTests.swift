@@ -28,6 +28,14 @@ final class CheckpointFolderTests {
             canvas: Latent(channels: 1, height: 4, width: 4, values: values), nextStep: step)
     }
 
+    /// In the middle of the step after it.
+    private func state(step: Int, tasks: Int) -> DenoisingState {
+        var state = state(step: step)
+        let sum = state.canvas.mapValues { $0 * 3 + Float(tasks) }
+        state.underWay = PartialStep(mergedTasks: tasks, sum: sum)
+        return state
+    }
+
     private func open(
         _ job: Provenance? = nil, resume: Bool = true,
         onEvent: @escaping @Sendable (StateEvent) -> Void = { _ in }
@@ -83,6 +91,59 @@ final class CheckpointFolderTests {
                 "lock", "manifest.json", "step-2.safetensors", "step-3.safetensors",
             ])
         #expect(try open().latest() == state(step: 3))
+    }
+
+    @Test("the middle of a step comes back, bit for bit, and counts as a generation")
+    func middleOfAStep() async throws {
+        let folder = try open(resume: false)
+        let states = [
+            state(step: 0, tasks: 2), state(step: 1), state(step: 1, tasks: 9),
+            state(step: 1, tasks: 10),
+        ]
+        for state in states {
+            try folder.save(state)
+            await folder.settle()
+            #expect(folder.latest() == state)
+        }
+        #expect(
+            names(in: path).filter { $0.hasPrefix("step") } == [
+                "step-1-10.safetensors", "step-1-9.safetensors",
+            ])
+        #expect(!folder.isSaved(step: 1))
+        // Cut off, flipped or renamed it is not believed.
+        let newest = file("step-1-10.safetensors")
+        let whole = bytes(of: newest.path)
+        for position in stride(from: 0, to: whole.count, by: 7) {
+            var damaged = whole
+            damaged[position] ^= 4
+            try damaged.write(to: newest)
+            let latest = folder.latest()
+            #expect(latest == states[3] || latest == states[2], "byte \(position)")
+            try whole.prefix(position).write(to: newest)
+            #expect(folder.latest() == states[2], "\(position) bytes")
+        }
+        try whole.write(to: file("step-2-10.safetensors"))
+        try whole.write(to: file("step-3.safetensors"))
+        try FileManager.default.removeItem(at: newest)
+        #expect(folder.latest() == states[2])
+        await folder.finish()
+        #expect(names(in: path) == ["lock"])
+    }
+
+    @Test(
+        "what is no checkpoint's name is left alone",
+        arguments: [
+            "step-.safetensors", "step-0.safetensors", "step-01.safetensors", "step-1-.safetensors",
+            "step-1-0.safetensors", "step-1-02.safetensors", "step--1-2.safetensors",
+            "step-1-2-3.safetensors", "step-+1.safetensors", "step-1-2.safetensors.bak",
+        ])
+    func foreignNames(name: String) async throws {
+        try await run(saving: 1...3)
+        try Data([1]).write(to: file(name))
+        let folder = try open()
+        #expect(folder.latest() == state(step: 3))
+        await folder.finish()
+        #expect(names(in: path) == ["lock", name].sorted())
     }
 
     @Test("matrix row 38: whatever bit of the newest checkpoint flips, it is never believed")

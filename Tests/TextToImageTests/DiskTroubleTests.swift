@@ -104,7 +104,7 @@ final class DiskTroubleTests: Sendable {
         #expect(report.failure == nil)
         #expect(bytes(of: output) == picture)
         let saved = report.stateEvents.compactMap { event in
-            if case .saved(let step, _, _) = event { step } else { nil }
+            if case .saved(let step, _, _, _) = event { step } else { nil }
         }
         #expect(saved.count <= 2)
         #expect(saved.last == steps)
@@ -175,7 +175,7 @@ final class DiskTroubleTests: Sendable {
                 taken.withLock({ $0 == nil })
             else { return }
             await log.wait {
-                if case .saved(step: 1, _, _) = $0 { true } else { false }
+                if case .saved(step: 1, _, _, _) = $0 { true } else { false }
             }
             try takeOver()
             let files = snapshot(of: state)

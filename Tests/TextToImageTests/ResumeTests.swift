@@ -34,6 +34,13 @@ private final class Camera: Sendable {
     }
 }
 
+extension WorkItem {
+    /// The step of a denoising task; for a tile, the number of them.
+    fileprivate var step: Int {
+        if case .denoise(let task) = self { task.step } else { 3 }
+    }
+}
+
 @Suite("A run that is killed at any moment goes on to the same bytes", .timeLimit(.minutes(10)))
 final class ResumeTests {
     private let studio: ToyStudio
@@ -59,9 +66,9 @@ final class ResumeTests {
         let log = EventLog<StateEvent>()
         let executor = ToyExecutor(onAnswer: { item in
             // Nothing is being written while the picture is taken.
-            let done = if case .denoise(let task) = item { task.step } else { 3 }
+            let done = item.step
             if done > 0 {
-                await log.wait { if case .saved(done, _, _) = $0 { true } else { false } }
+                await log.wait { if case .saved(done, _, _, _) = $0 { true } else { false } }
             }
             camera.take("before the answer \(item.index)")
         })
@@ -105,6 +112,56 @@ final class ResumeTests {
             let (executor, _) = try await resume(from: image, expecting: picture)
             #expect(executor.steps == Array(image.steps..<3), "\(image.moment)")
         }
+    }
+
+    @Test("ended in the middle of a step it asks only for the tasks that are missing")
+    func middleOfAStep() async throws {
+        let generator = try studio.generator(width: 512, height: 512)
+        let plan = generator.picture.plan
+        let counts = (0..<plan.stepCount).map { plan.step(at: $0).taskCount }
+        try #require(counts.allSatisfy { $0 > 1 } && counts[1] > 2, "\(counts)")
+        _ = try await studio.run(generator, to: studio.path("quiet.png"))
+        let quiet = bytes(of: studio.path("quiet.png"))
+        for (step, tasks) in [(0, 1), (1, 2), (2, counts[2] - 1)] {
+            let (state, output) = (studio.path("\(step)-\(tasks)"), studio.path("a.png"))
+            let log = EventLog<StateEvent>()
+            let stopped = ToyExecutor(onAnswer: { item in
+                guard case .denoise = item, item.index + item.step > 0 else { return }
+                // None is overtaken by the next.
+                await log.wait {
+                    guard case .saved(item.step, item.index, _, _) = $0 else { return false }
+                    return true
+                }
+                if (item.step, item.index) == (step, tasks) { throw CancellationError() }
+            })
+            let first = try await studio.run(
+                generator, to: output, state: state, keepingEvery: .zero, with: stopped,
+                stateLog: log)
+            #expect(first.failure is CancellationError)
+            #expect(names(in: state).contains("step-\(step)-\(tasks).safetensors"))
+            let executor = ToyExecutor()
+            let report = try await studio.run(
+                generator, to: output, state: state, resume: true, with: executor)
+            #expect(report.failure == nil)
+            #expect(report.events.contains(.resumed(afterStep: step, tasks: tasks)))
+            let missing = counts[step...].reduce(0, +) - tasks
+            #expect(executor.denoised.count == missing)
+            #expect(executor.denoised.first?.index == tasks)
+            #expect(bytes(of: output) == quiet)
+            #expect(names(in: state) == ["life.json", "lock"])
+        }
+    }
+
+    @Test("steps that are quicker than the interval are kept whole and not in between")
+    func quickSteps() async throws {
+        let report = try await studio.run(
+            generator, to: studio.path("a.png"), state: studio.path("state"),
+            keepingEvery: .seconds(3600))
+        #expect(report.failure == nil)
+        let inBetween = report.stateEvents.contains {
+            if case .saved(_, let tasks, _, _) = $0 { tasks > 0 } else { false }
+        }
+        #expect(!inBetween)
     }
 
     @Test("matrix row 29: killed while a file is written, at whatever byte of it")

@@ -32,16 +32,17 @@ final class ToyExecutor: TaskExecutor {
         }
     }
 
-    /// The steps it was asked tasks of, each once.
-    var steps: [Int] {
+    /// The denoising tasks it was asked, in order.
+    var denoised: [DenoiseTask] {
         asked.withLock { items in
-            Set(
-                items.compactMap { item in
-                    if case .denoise(let task) = item { task.step } else { nil }
-                }
-            ).sorted()
+            items.compactMap { item in
+                if case .denoise(let task) = item { task } else { nil }
+            }
         }
     }
+
+    /// The steps it was asked tasks of, each once.
+    var steps: [Int] { Set(denoised.map(\.step)).sorted() }
 
     func execute(
         _ items: [WorkItem],
@@ -115,6 +116,7 @@ final class ToyStudio: Sendable {
         to output: String,
         state: String? = nil,
         resume: Bool = false,
+        keepingEvery interval: Duration = .seconds(3600),
         saveLatents: String? = nil,
         with executor: ToyExecutor = ToyExecutor(),
         beforeWrite: StateWriteHook? = nil,
@@ -123,7 +125,8 @@ final class ToyStudio: Sendable {
     ) async throws -> Report {
         let folder = try state.map {
             try CheckpointFolder(
-                path: $0, job: job(generator), resume: resume, beforeWrite: beforeWrite,
+                path: $0, job: job(generator), resume: resume, keepingEvery: interval,
+                beforeWrite: beforeWrite,
                 onEvent: { stateLog.add($0) })
         }
         if let folder { _ = try folder.beginLife() }

@@ -4,13 +4,20 @@ package import Tensors
 /// 2302.08113, equation 5): one sum and one weight per position. Floating-point sums depend on
 /// their order, so callers add views in plan order.
 package struct OverlapAccumulator: Sendable {
-    private var sum: Latent
+    /// What was added so far, weighted, on the canvas.
+    package private(set) var sum: Latent
     /// Per position; the channels share it.
     private var weights: [Float]
 
     package init(channels: Int, extent: Extent) {
         sum = Latent(zeros: channels, height: extent.height, width: extent.width)
         weights = Array(repeating: 0, count: extent.area)
+    }
+
+    /// Goes on from a sum that was kept. The views in it have to be counted once more, in order.
+    package init(sum: Latent) {
+        self.sum = sum
+        weights = Array(repeating: 0, count: sum.height * sum.width)
     }
 
     /// Adds one view's prediction: `weight` times the feather's profile is what each of its
@@ -33,14 +40,34 @@ package struct OverlapAccumulator: Sendable {
         let columns = feather.profile(extent.width)
         view.forEachRun(channels: sum.channels, on: canvas, through: table) { run in
             var target = run.canvasStart
-            // All channels together visit each position with the same weight, so the first
-            // channel counts for all, under a per-channel exchange too: every channel's
-            // exchange is a permutation of the same positions.
-            let isCounted = run.channel == 0
             for offset in 0..<run.count {
                 let weight = rows[run.row] * columns[run.column + offset]
                 sum.values[target] += weight * prediction.values[run.viewStart + offset]
-                if isCounted { weights[target] += weight }
+                target += run.canvasStride
+            }
+        }
+        count(view, weight: factor, feather: feather, table: table)
+    }
+
+    /// Counts a view that is in the sum.
+    ///
+    /// All channels together visit each position with the same weight, so the first channel counts
+    /// for all, under a per-channel exchange too: every channel's exchange is a permutation of the
+    /// same positions.
+    package mutating func count(
+        _ view: LatentView,
+        weight factor: Float = 1,
+        feather: Feather = .uniform,
+        table: InteractionTable? = nil
+    ) {
+        let canvas = Extent(height: sum.height, width: sum.width)
+        let extent = view.extent(on: canvas)
+        let rows = feather.profile(extent.height).map { $0 * factor }
+        let columns = feather.profile(extent.width)
+        view.forEachRun(channels: 1, on: canvas, through: table) { run in
+            var target = run.canvasStart
+            for offset in 0..<run.count {
+                weights[target] += rows[run.row] * columns[run.column + offset]
                 target += run.canvasStride
             }
         }

@@ -3,9 +3,10 @@ package struct ReorderBuffer<Element> {
     private var waiting: [Int: Element] = [:]
 
     /// The index that is handed out next.
-    package private(set) var next = 0
+    package private(set) var next: Int
 
-    package init() {}
+    /// `next` is the first index that is wanted.
+    package init(from next: Int = 0) { self.next = next }
 
     /// How many elements wait for one before them.
     package var count: Int { waiting.count }

@@ -12,7 +12,7 @@ enum StateTarget: FuzzTarget {
     static let isRecordStream = true
 
     private enum Tag: UInt8 {
-        case manifest, life, checkpoint, tile, fileName
+        case manifest, life, checkpoint, tile, fileName, partialStep
     }
 
     private static let folder: String = {
@@ -37,9 +37,8 @@ enum StateTarget: FuzzTarget {
             case .life:
                 put(record.bytes, LifeRecord.name)
                 _ = try? LifeRecord.read(in: folder)
-            case .checkpoint:
-                put(record.bytes, CheckpointFile(step: 1).name)
-                _ = try? CheckpointFile(step: 1).read(of: runName, in: folder)
+            case .checkpoint: readCheckpoint(record.bytes, CheckpointFile(step: 1))
+            case .partialStep: readCheckpoint(record.bytes, CheckpointFile(step: 1, tasks: 2))
             case .tile: tiles += sealedTile(record.bytes)
             case .fileName:
                 let name = String(decoding: record.bytes, as: UTF8.self)
@@ -50,6 +49,12 @@ enum StateTarget: FuzzTarget {
         }
         put(TileJournalHeader(binding).bytes + tiles, "tiles")
         readJournal()
+    }
+
+    private static func readCheckpoint(_ bytes: [UInt8], _ file: CheckpointFile) {
+        put(bytes, file.name)
+        guard let state = try? file.read(of: runName, in: folder) else { return }
+        guard CheckpointFile(of: state) == file else { broken("\(file.name) holds another state") }
     }
 
     private static func readJournal() {
@@ -85,18 +90,25 @@ enum StateTarget: FuzzTarget {
             record(.tile, numbers.flatMap(WireInput.littleEndian) + pixels)
         }
         let life = (try? LifeRecord(StateLife(realm: 5, epoch: 3)).text) ?? []
-        let state = DenoisingState(canvas: MessageSeeds.latent, nextStep: 1)
-        try? CheckpointFile.write(state, of: runName, in: folder)
-        let checkpoint = FileManager.default.contents(atPath: folder + "/step-1.safetensors")
+        func checkpoint(_ underWay: PartialStep? = nil) -> [UInt8] {
+            let state = DenoisingState(
+                canvas: MessageSeeds.latent, nextStep: 1, underWay: underWay)
+            try? CheckpointFile.write(state, of: runName, in: folder)
+            let path = folder + "/" + CheckpointFile(of: state).name
+            return Array(FileManager.default.contents(atPath: path) ?? Data())
+        }
+        let partial = PartialStep(mergedTasks: 2, sum: MessageSeeds.latent)
         let largest = UInt32.max
         return [
             "life": record(.life, life),
-            "checkpoint": record(.checkpoint, Array(checkpoint ?? Data())),
+            "checkpoint": record(.checkpoint, checkpoint()),
+            "partial-step": record(.partialStep, checkpoint(partial)),
             "manifest": record(
                 .manifest,
                 Array(#"{"format":1,"run":"00000000000000aa","job":{"plan":"p"}}"#.utf8)),
             "newer-manifest": record(.manifest, Array(#"{"format":99}"#.utf8)),
             "file-name": record(.fileName, Array("step-12.safetensors".utf8)),
+            "partial-step-name": record(.fileName, Array("step-12-34.safetensors".utf8)),
             "tiles": tile(0, 1, 2, 6, pixels: [1, 2, 3, 4, 5, 6])
                 + tile(1, 1, 2, 6, pixels: [1, 2, 3]),
             "finding-huge-tile": tile(0, largest, largest, 6, pixels: []),

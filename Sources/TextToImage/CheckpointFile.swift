@@ -40,7 +40,7 @@ struct CheckpointFile: Hashable, Sendable {
             .split(separator: "-", omittingEmptySubsequences: false).map { Int($0) ?? -1 }
         guard let step = numbers.first, numbers.count <= 2 else { return nil }
         self.init(step: step, tasks: numbers.count > 1 ? numbers[1] : 0)
-        guard step >= 0, tasks >= 0, step + tasks > 0, self.name == name else { return nil }
+        guard step >= 0, tasks >= 0, step > 0 || tasks > 0, self.name == name else { return nil }
     }
 
     var name: String {

@@ -23,12 +23,13 @@ struct StateOptions: ParsableArguments {
         help: ArgumentHelp(
             """
             In the middle of a step keep what is merged so often, or more rarely on a slow disk; 0 \
-            with every task. Of a step that takes an hour no more than that is computed again.
+            with every task. Of a step that takes an hour no more than that is computed again. \
+            60 if left out.
             """,
             valueName: "seconds"
         )
     )
-    var checkpointEvery: Double = 60
+    var checkpointEvery: Double?
 
     @Flag(
         help: """
@@ -43,8 +44,12 @@ struct StateOptions: ParsableArguments {
         if resume && stateDir == nil {
             throw ValidationError("--resume needs --state-dir, the folder to go on from")
         }
+        guard let checkpointEvery else { return }
         if !(checkpointEvery >= 0 && checkpointEvery <= 1e9) {
             throw ValidationError("--checkpoint-every should be a number of seconds, 0 or more")
+        }
+        if stateDir == nil {
+            throw ValidationError("--checkpoint-every needs --state-dir, the folder to keep it in")
         }
     }
 
@@ -59,7 +64,7 @@ struct StateOptions: ParsableArguments {
         }
         let folder = try CheckpointFolder(
             path: stateDir, job: job, resume: resume,
-            keepingEvery: .seconds(checkpointEvery), beforeWrite: beforeWrite,
+            keepingEvery: .seconds(checkpointEvery ?? 60), beforeWrite: beforeWrite,
             onEvent: { reporter.state($0) })
         let life = try folder.beginLife()
         reporter.life(life, in: folder.path)

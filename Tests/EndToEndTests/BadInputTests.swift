@@ -33,6 +33,13 @@ private let mistakes: [Mistake] = [
         name: "a negative worker count", arguments: ["--workers", "-1"], status: 64,
         mentions: ["workers"]),
     Mistake(
+        name: "checkpoints without a folder for them", arguments: ["--checkpoint-every", "5"],
+        status: 64, mentions: ["--checkpoint-every", "--state-dir"]),
+    Mistake(
+        name: "a time that runs backwards",
+        arguments: ["--state-dir", "/no/such", "--checkpoint-every=-1"], status: 64,
+        mentions: ["--checkpoint-every"]),
+    Mistake(
         name: "a model folder that is not there", arguments: ["--model", "/no/such/model"],
         status: 65, mentions: ["/no/such/model"]),
     Mistake(

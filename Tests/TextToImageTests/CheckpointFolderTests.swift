@@ -136,6 +136,7 @@ final class CheckpointFolderTests {
             "step-.safetensors", "step-0.safetensors", "step-01.safetensors", "step-1-.safetensors",
             "step-1-0.safetensors", "step-1-02.safetensors", "step--1-2.safetensors",
             "step-1-2-3.safetensors", "step-+1.safetensors", "step-1-2.safetensors.bak",
+            "step-99999999999999999999.safetensors",
         ])
     func foreignNames(name: String) async throws {
         try await run(saving: 1...3)
@@ -144,6 +145,13 @@ final class CheckpointFolderTests {
         #expect(folder.latest() == state(step: 3))
         await folder.finish()
         #expect(names(in: path) == ["lock", name].sorted())
+    }
+
+    @Test("a name of the largest numbers is a checkpoint's, and not believed")
+    func largestName() async throws {
+        try await run(saving: 1...1)
+        try Data([1]).write(to: file("step-\(Int.max)-\(Int.max).safetensors"))
+        #expect(try open().latest() == state(step: 1))
     }
 
     @Test("matrix row 38: whatever bit of the newest checkpoint flips, it is never believed")

@@ -30,14 +30,12 @@ package struct OverlapAccumulator: Sendable {
         feather: Feather = .uniform,
         table: InteractionTable? = nil
     ) {
-        let canvas = Extent(height: sum.height, width: sum.width)
         let extent = view.extent(on: canvas)
         precondition(
             prediction.height == extent.height && prediction.width == extent.width
                 && prediction.channels == sum.channels,
             "a prediction has the extents of its view")
-        let rows = feather.profile(extent.height).map { $0 * factor }
-        let columns = feather.profile(extent.width)
+        let (rows, columns) = profiles(of: extent, factor, feather)
         view.forEachRun(channels: sum.channels, on: canvas, through: table) { run in
             var target = run.canvasStart
             for offset in 0..<run.count {
@@ -60,10 +58,7 @@ package struct OverlapAccumulator: Sendable {
         feather: Feather = .uniform,
         table: InteractionTable? = nil
     ) {
-        let canvas = Extent(height: sum.height, width: sum.width)
-        let extent = view.extent(on: canvas)
-        let rows = feather.profile(extent.height).map { $0 * factor }
-        let columns = feather.profile(extent.width)
+        let (rows, columns) = profiles(of: view.extent(on: canvas), factor, feather)
         view.forEachRun(channels: 1, on: canvas, through: table) { run in
             var target = run.canvasStart
             for offset in 0..<run.count {
@@ -71,6 +66,15 @@ package struct OverlapAccumulator: Sendable {
                 target += run.canvasStride
             }
         }
+    }
+
+    private var canvas: Extent { Extent(height: sum.height, width: sum.width) }
+
+    /// Factors whose product is what a position of the view counts.
+    private func profiles(
+        of view: Extent, _ factor: Float, _ feather: Feather
+    ) -> (rows: [Float], columns: [Float]) {
+        (feather.profile(view.height).map { $0 * factor }, feather.profile(view.width))
     }
 
     /// The mean. Traps where nothing was added: a plan's `validate` proves that cannot be.

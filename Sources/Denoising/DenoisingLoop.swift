@@ -122,9 +122,8 @@ package struct DenoisingLoop: Sendable {
         let items = Self.tasks(of: step, from: input, through: table).map { WorkItem.denoise($0) }
 
         var merged = accumulator(of: state, at: step, through: table)
-        let mergedTasks = state.underWay?.mergedTasks ?? 0
-        var buffer = ReorderBuffer<[Latent]>(from: mergedTasks)
-        let open = Array(items[mergedTasks...])
+        var buffer = ReorderBuffer<[Latent]>(from: state.mergedTasks)
+        let open = Array(items[state.mergedTasks...])
         try await executor.execute(open, conditioning: conditioning) { index, answer in
             let predictions = try Self.checked(answer, task: index, of: step, items: items)
             for (task, predictions) in buffer.insert(predictions, at: index) {

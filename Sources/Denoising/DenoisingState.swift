@@ -14,6 +14,9 @@ package struct DenoisingState: Equatable, Sendable {
         self.nextStep = nextStep
         self.underWay = underWay
     }
+
+    /// Tasks of `nextStep` that are merged already; 0 between steps.
+    package var mergedTasks: Int { underWay?.mergedTasks ?? 0 }
 }
 
 /// A step of which some tasks are merged: the first ones, because merging goes in their order.

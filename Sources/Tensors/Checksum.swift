@@ -24,7 +24,11 @@ package struct CRC32C: Hashable, Sendable {
     }
 
     /// Checksum of the elements' bytes in memory order (little-endian on every supported machine).
-    package static func of(_ values: [Float]) -> UInt32 {
-        unsafe values.withUnsafeBytes { unsafe of($0) }
+    /// Those of `more` are taken to lie behind.
+    package static func of(_ values: [Float], followedBy more: [Float] = []) -> UInt32 {
+        var crc = CRC32C()
+        unsafe values.withUnsafeBytes { unsafe crc.update($0) }
+        unsafe more.withUnsafeBytes { unsafe crc.update($0) }
+        return crc.value
     }
 }

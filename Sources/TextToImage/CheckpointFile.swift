@@ -30,7 +30,7 @@ struct CheckpointFile: Hashable, Sendable {
 
     /// Where a state belongs.
     init(of state: DenoisingState) {
-        self.init(step: state.nextStep, tasks: state.underWay?.mergedTasks ?? 0)
+        self.init(step: state.nextStep, tasks: state.mergedTasks)
     }
 
     /// Parses `step-12.safetensors` and `step-12-34.safetensors`; nil for other files.
@@ -51,13 +51,14 @@ struct CheckpointFile: Hashable, Sendable {
     /// `WeightsError.unwritable`.
     static func write(_ state: DenoisingState, of run: String, in folder: String) throws {
         let file = CheckpointFile(of: state)
-        let content = state.underWay.map { state.canvas.followed(by: $0.sum) } ?? state.canvas
+        let sum = state.underWay?.sum
+        let checksum = CRC32C.of(state.canvas.values, followedBy: sum?.values ?? [])
         var metadata = [
-            (runKey, run), (stepKey, "\(file.step)"),
-            (checksumKey, String(CRC32C.of(content.values), radix: 16)),
+            (runKey, run), (stepKey, "\(file.step)"), (checksumKey, String(checksum, radix: 16)),
         ]
         if let tasks = file.tasksText { metadata.append((tasksKey, tasks)) }
-        try LatentFile.write(content, to: folder + "/" + file.name, metadata: metadata)
+        try LatentFile.write(
+            state.canvas, followedBy: sum, to: folder + "/" + file.name, metadata: metadata)
     }
 
     /// What the header says of them: nothing between steps.
@@ -103,13 +104,6 @@ extension CheckpointFile: Comparable {
 }
 
 extension Latent {
-    /// The channels of both, which have the same extents.
-    fileprivate func followed(by other: Latent) -> Latent {
-        Latent(
-            channels: channels + other.channels, height: height, width: width,
-            values: values + other.values)
-    }
-
     /// The first half of the channels and the second; nil when their number is odd.
     fileprivate var halves: (Latent, Latent)? {
         guard channels.isMultiple(of: 2) else { return nil }

@@ -27,6 +27,9 @@ package final class CheckpointFolder: Sendable {
     private let writer: CheckpointWriter
     private let cadence: Lock<CheckpointCadence>
 
+    /// How often a step under way is kept unless somebody says otherwise.
+    package static let usualInterval: Duration = .seconds(60)
+
     private static let journalName = "tiles.journal"
     /// What the manifest is renamed to when the picture is there: the rest can go.
     private static let finishedName = "finished.json"
@@ -43,7 +46,7 @@ package final class CheckpointFolder: Sendable {
         path: String,
         job: Provenance,
         resume: Bool,
-        keepingEvery interval: Duration = .seconds(60),
+        keepingEvery interval: Duration = CheckpointFolder.usualInterval,
         beforeWrite: StateWriteHook? = nil,
         onEvent: @escaping @Sendable (StateEvent) -> Void = { _ in }
     ) throws(CheckpointError) {

@@ -48,18 +48,17 @@ package struct ImageGenerator: Sendable {
     ) async throws -> Latent {
         let plan = picture.plan
         let before = (0..<state.nextStep).reduce(0) { $0 + plan.stage(at: $1).viewCount }
-        var done = before + (state.underWay?.mergedTasks ?? 0) * plan.request.viewsPerTask
+        var done = before + state.mergedTasks * plan.request.viewsPerTask
         try await onProgress(.views(done: done, of: plan.forwardCount))
         return try await loop.run(
             from: state,
             with: executor,
             onTask: { step, state in
-                let merged = state.underWay?.mergedTasks ?? 0
-                let before = (merged - 1) * plan.request.viewsPerTask
+                let before = (state.mergedTasks - 1) * plan.request.viewsPerTask
                 done += min(plan.request.viewsPerTask, step.views.count - before)
                 try await onProgress(.views(done: done, of: plan.forwardCount))
                 // With its last task the step is whole.
-                if merged < step.taskCount { try await onTask(state) }
+                if state.mergedTasks < step.taskCount { try await onTask(state) }
             },
             onStep: { state in
                 try await onStep(state)

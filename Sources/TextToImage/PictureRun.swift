@@ -68,9 +68,7 @@ package struct PictureRun: Sendable {
         var start = generator.initialState(noise: noise)
         if let saved = state?.latest(), generator.isStart(saved) {
             start = saved
-            onEvent(
-                .resumed(
-                    afterStep: saved.nextStep, tasks: saved.underWay?.mergedTasks ?? 0))
+            onEvent(.resumed(afterStep: saved.nextStep, tasks: saved.mergedTasks))
         } else if state?.isResuming == true {
             onEvent(.resumed(afterStep: 0, tasks: 0))
         }

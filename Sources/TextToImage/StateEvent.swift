@@ -23,12 +23,16 @@ package struct StateWrite: Hashable, Sendable, CustomStringConvertible {
         self.tasks = tasks
     }
 
+    /// `step 3`, or in the middle of the one after it `task 1 of step 4`.
+    package static func place(step: Int, tasks: Int) -> String {
+        tasks > 0 ? "task \(tasks) of step \(step + 1)" : "step \(step)"
+    }
+
     package var description: String {
         switch kind {
         case .manifest: "the manifest"
         case .epoch: "epoch \(step)"
-        case .checkpoint:
-            "the checkpoint after \(tasks > 0 ? "task \(tasks) of step \(step + 1)" : "step \(step)")"
+        case .checkpoint: "the checkpoint after \(Self.place(step: step, tasks: tasks))"
         case .journal: "decoded tile \(step)"
         }
     }

@@ -31,13 +31,9 @@ final class RunReporter: Sendable {
         case .progress(let progress): self.progress(progress)
         case .resumed(let step, let tasks):
             let text =
-                if tasks > 0 {
-                    "after task \(tasks) of step \(step + 1)"
-                } else if step > 0 {
-                    "after step \(step)"
-                } else {
-                    "at the first step: none was kept"
-                }
+                step > 0 || tasks > 0
+                ? "after \(StateWrite.place(step: step, tasks: tasks))"
+                : "at the first step: none was kept"
             display.withLock { $0.note("resuming " + text) }
             emit("resumed", ["step": .int(step), "tasks": .int(tasks)])
         case .tilesKept(let tiles, let count):

@@ -64,8 +64,8 @@ struct StateOptions: ParsableArguments {
         }
         let folder = try CheckpointFolder(
             path: stateDir, job: job, resume: resume,
-            keepingEvery: .seconds(checkpointEvery ?? 60), beforeWrite: beforeWrite,
-            onEvent: { reporter.state($0) })
+            keepingEvery: checkpointEvery.map { .seconds($0) } ?? CheckpointFolder.usualInterval,
+            beforeWrite: beforeWrite, onEvent: { reporter.state($0) })
         let life = try folder.beginLife()
         reporter.life(life, in: folder.path)
         return (folder, CoordinatorLife(realm: Realm(life.realm), epoch: Epoch(life.epoch)))

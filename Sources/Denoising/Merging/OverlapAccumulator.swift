@@ -44,14 +44,10 @@ package struct OverlapAccumulator: Sendable {
                 target += run.canvasStride
             }
         }
-        count(view, weight: factor, feather: feather, table: table)
+        count(view, rows, columns, through: table)
     }
 
     /// Counts a view that is in the sum.
-    ///
-    /// All channels together visit each position with the same weight, so the first channel counts
-    /// for all, under a per-channel exchange too: every channel's exchange is a permutation of the
-    /// same positions.
     package mutating func count(
         _ view: LatentView,
         weight factor: Float = 1,
@@ -59,6 +55,15 @@ package struct OverlapAccumulator: Sendable {
         table: InteractionTable? = nil
     ) {
         let (rows, columns) = profiles(of: view.extent(on: canvas), factor, feather)
+        count(view, rows, columns, through: table)
+    }
+
+    /// All channels together visit each position with the same weight, so the first channel counts
+    /// for all, under a per-channel exchange too: every channel's exchange is a permutation of the
+    /// same positions.
+    private mutating func count(
+        _ view: LatentView, _ rows: [Float], _ columns: [Float], through table: InteractionTable?
+    ) {
         view.forEachRun(channels: 1, on: canvas, through: table) { run in
             var target = run.canvasStart
             for offset in 0..<run.count {

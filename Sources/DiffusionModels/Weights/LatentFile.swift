@@ -50,16 +50,24 @@ package enum LatentFile {
         return (latent, file.metadata)
     }
 
-    /// Writes a latent; the file appears complete or not at all. Throws
+    /// Writes a latent; the file appears complete or not at all. The channels of `more`, which has
+    /// the same height and width, come after its own. Throws
     /// ``WeightsError/unwritable(path:reason:)``.
     package static func write(
-        _ latent: Latent, to path: String, metadata: [(key: String, value: String)] = []
+        _ latent: Latent, followedBy more: Latent? = nil, to path: String,
+        metadata: [(key: String, value: String)] = []
     ) throws(WeightsError) {
+        let channels = latent.channels + (more?.channels ?? 0)
         var writer = try SafeTensorsWriter(
             path: path,
-            tensors: [.init(name: tensorName, type: .float32, shape: latent.shape)],
+            tensors: [
+                .init(
+                    name: tensorName, type: .float32,
+                    shape: Shape(1, channels, latent.height, latent.width))
+            ],
             metadata: metadata)
         try writer.append(latent.values)
+        if let more { try writer.append(more.values) }
         try writer.finish()
     }
 }

@@ -33,6 +33,14 @@ struct CommandLineTool {
             arguments, environment: environment, fileKilobytes: fileKilobytes)
         return try await tool.outcome()
     }
+
+    /// Runs a script of bash to the end, with the tool as `$T`: for what only a shell can say, such
+    /// as a pipe whose reader leaves, a limit, or a descriptor that is closed.
+    static func shell(
+        _ script: String, environment: [String: String] = [:]
+    ) async throws -> Outcome {
+        try await RunningTool(shell: script, environment: environment).outcome()
+    }
 }
 
 /// A `tessera` that is under way.
@@ -42,7 +50,7 @@ final class RunningTool: Sendable {
     private let execution: Execution
 
     /// Starts the process and returns once it runs.
-    init(
+    convenience init(
         _ arguments: [String], environment: [String: String] = [:], fileKilobytes: Int? = nil,
         descriptors: Int? = nil, hosts: String? = nil
     ) async throws {
@@ -63,6 +71,16 @@ final class RunningTool: Sendable {
                     "/usr/bin/unshare", "--mount", "--map-root-user", "/bin/sh", "-c", script, file,
                 ] + limited
             } ?? limited
+        try await self.init(command: command, environment: environment)
+    }
+
+    /// Starts a script of bash, with the tool as `$T`.
+    convenience init(shell script: String, environment: [String: String] = [:]) async throws {
+        let environment = environment.merging(["T": CommandLineTool.executable]) { $1 }
+        try await self.init(command: ["/bin/bash", "-c", script], environment: environment)
+    }
+
+    private init(command: [String], environment: [String: String]) async throws {
         let transcript = Transcript()
         let (executions, started) = AsyncThrowingStream.makeStream(of: Execution.self)
         let updates = environment.map { (Environment.Key(stringLiteral: $0.key), $0.value) }

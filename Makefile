@@ -8,8 +8,8 @@ SOURCES := Package.swift Sources Tests
 # with many would look like a hang of an hour. The reason is printed all the same.
 export SWIFT_BACKTRACE ?= enable=no
 
-# Swift Testing begins all tests at once. Hundreds of them would share a thread per core, and what
-# waits for a heartbeat would wait for minutes of matrix products.
+# Swift Testing begins all tests at once. Hundreds of them would share the cores, and what waits for a
+# heartbeat would wait for minutes of matrix products.
 export SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH ?= $(shell expr 2 '*' $$(nproc))
 
 .PHONY: help deps build demo test soak fuzz fuzz-smoke sanitize chaos chaos-quick lint format proto \
@@ -43,9 +43,10 @@ demo: build ## Make demo.png with a coordinator and two worker processes.
 	  --prompt "a mountain range at sunset above a lake" \
 	  --size 4x --seed 4 --method cutdiffusion --workers 2 --output demo.png
 
+# A run in which no test has ended for five minutes stands: Tests/watch says which and where.
 test: deps ## Build and run every test, and a minute of fuzzing.
 	$(SWIFT) build --build-tests
-	$(SWIFT) test --skip-build
+	Tests/watch 300 $(SWIFT) test --skip-build
 	Tests/Fuzzing/run smoke
 
 fuzz: deps ## Fuzz every target for FUZZ_SECONDS (600) each.

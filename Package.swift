@@ -15,8 +15,9 @@ let house: [SwiftSetting] = [
 // unoptimised loops.
 let optimised: [CSetting] = [.unsafeFlags(["-O3"])]
 
-// Likewise what hundreds of simulated clusters are made of.
-let simulated: [SwiftSetting] = [.unsafeFlags(["-O"], .when(configuration: .debug))]
+// So is Swift that computes: unoptimised, loops over numbers, bytes and simulated clusters take ten
+// times as long, and most of a test run.
+let computing: [SwiftSetting] = [.unsafeFlags(["-O"], .when(configuration: .debug))]
 
 let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
 let heap: Target.Dependency = .product(name: "HeapModule", package: "swift-collections")
@@ -59,9 +60,15 @@ func library(
 func tests(
     _ name: String,
     _ dependencies: [Target.Dependency],
-    exclude: [String] = []
+    exclude: [String] = [],
+    settings: [SwiftSetting] = []
 ) -> Target {
-    .testTarget(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: house)
+    .testTarget(
+        name: name,
+        dependencies: dependencies + ["TestSupport"],
+        exclude: exclude,
+        swiftSettings: house + settings
+    )
 }
 
 let package = Package(
@@ -92,22 +99,27 @@ let package = Package(
         ),
 
         // Pure: values in, values out. The two columns, maths and cluster, never import each other.
-        library("Tensors", ["CChecksum"]),
-        library("Sampling", ["Tensors"]),
-        library("Denoising", ["Tensors", "Sampling"]),
+        library("Tensors", ["CChecksum"], settings: computing),
+        library("Sampling", ["Tensors"], settings: computing),
+        library("Denoising", ["Tensors", "Sampling"], settings: computing),
         library("Locking"),
-        library("ClusterCore", ["Locking", deque, ordered], settings: simulated),
-        library("ClusterSimulation", ["ClusterCore", heap], settings: simulated),
+        library("ClusterCore", ["Locking", deque, ordered], settings: computing),
+        library("ClusterSimulation", ["ClusterCore", heap], settings: computing),
 
         // Adapters: one C library or one concern each.
         library("DurableFiles"),
-        library("ComputeBackends", ["Tensors", "CKernels"]),
+        library("ComputeBackends", ["Tensors", "CKernels"], settings: computing),
         library(
             "DiffusionModels",
-            ["Tensors", "Sampling", "Denoising", "ComputeBackends", "DurableFiles"]
+            ["Tensors", "Sampling", "Denoising", "ComputeBackends", "DurableFiles"],
+            settings: computing
         ),
-        library("ImageOutput", ["Tensors", "Denoising", "DurableFiles", "CPNGWriter"]),
-        library("WireCodec", ["ClusterCore", "Denoising", "Sampling", "Tensors", "CWireMessages"]),
+        library(
+            "ImageOutput", ["Tensors", "Denoising", "DurableFiles", "CPNGWriter"],
+            settings: computing),
+        library(
+            "WireCodec", ["ClusterCore", "Denoising", "Sampling", "Tensors", "CWireMessages"],
+            settings: computing),
         library(
             "ZeroMQTransport", ["ClusterCore", "CZeroMQ", "CChecksum", "Locking", deque],
             exclude: ["THREAT-MODEL.md"]
@@ -159,6 +171,14 @@ let package = Package(
             swiftSettings: house
         ),
 
+        // What tests wait with, and where they run.
+        .target(
+            name: "TestSupport",
+            dependencies: ["Locking"],
+            path: "Tests/TestSupport",
+            swiftSettings: house
+        ),
+        tests("TestSupportTests", []),
         tests("TensorsTests", ["Tensors"]),
         tests("LockingTests", ["Locking"]),
         tests("SamplingTests", ["Sampling", "Tensors"], exclude: ["Goldens"]),

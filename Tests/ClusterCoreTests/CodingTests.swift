@@ -1,5 +1,6 @@
 import ClusterCore
 import Foundation
+import TestSupport
 import Testing
 
 /// One of each kind.
@@ -42,7 +43,7 @@ private enum Samples {
     ]
 }
 
-@Suite("What is written down of a coordinator's life")
+@Suite("What is written down of a coordinator's life", .watched)
 struct CodingTests {
     @Test("an event is the same after it was written and read", arguments: Samples.events.indices)
     func eventRoundTrip(index: Int) throws {

@@ -1,7 +1,8 @@
 import ClusterCore
+import TestSupport
 import Testing
 
-@Suite("CoordinatorState")
+@Suite("CoordinatorState", .watched)
 struct CoordinatorStateTests {
     @Test("a fitting worker is welcomed and told of the open jobs")
     func welcome() {
@@ -41,13 +42,10 @@ struct CoordinatorStateTests {
             (hello("a", slots: 0), .misbehaved, "0 slots"),
             (hello("a", slots: 65), .misbehaved, "65 slots"),
         ])
-    func rejection(hello: Hello, code: RejectionCode, words: String) {
+    func rejection(hello: Hello, code: RejectionCode, words: String) throws {
         var state = CoordinatorState.withOpenJob()
         let effects = state.handle(.received(.hello(hello), from: peer(1)), at: seconds(1))
-        guard case .reject(let rejection)? = effects.sent(to: peer(1)).first else {
-            Issue.record("no rejection in \(effects)")
-            return
-        }
+        let rejection = try #require(effects.rejection(of: peer(1)), "\(effects)")
         #expect(rejection.code == code)
         #expect(rejection.reason.contains(words))
         #expect(effects.workerEvents == [.rejected(name: "a", rejection)])
@@ -55,28 +53,24 @@ struct CoordinatorStateTests {
     }
 
     @Test("another wire version is refused with both versions named")
-    func wireVersion() {
+    func wireVersion() throws {
         var state = CoordinatorState.withOpenJob()
         let effects = state.handle(
             .incompatible(WireVersion(major: 9, minor: 3), from: peer(1)), at: seconds(1))
-        guard case .reject(let rejection)? = effects.sent(to: peer(1)).first else {
-            Issue.record("no rejection in \(effects)")
-            return
-        }
+        let rejection = try #require(effects.rejection(of: peer(1)), "\(effects)")
         #expect(rejection.code == .wireVersion)
         #expect(rejection.reason.contains("9.3"))
         #expect(rejection.reason.contains("\(WireVersion.current)"))
     }
 
     @Test("the roster has an end")
-    func full() {
+    func full() throws {
         var limits = Limits()
         limits.maximumWorkers = 1
         var state = CoordinatorState.withOpenJob(limits: limits)
         _ = state.join(peer(1), hello("a"), at: seconds(1))
         let effects = state.join(peer(2), hello("b"), at: seconds(1))
-        guard case .reject(let rejection)? = effects.sent(to: peer(2)).first else { return }
-        #expect(rejection.code == .full)
+        #expect(try #require(effects.rejection(of: peer(2))).code == .full)
     }
 
     @Test("operators see who is there and what everyone is at")
@@ -97,11 +91,10 @@ struct CoordinatorStateTests {
     }
 
     @Test("a stranger is asked to say hello")
-    func stranger() {
+    func stranger() throws {
         var state = CoordinatorState.withOpenJob()
         let effects = state.beat(peer(9), at: seconds(1))
-        guard case .reject(let rejection)? = effects.sent(to: peer(9)).first else { return }
-        #expect(rejection.code == .unknownSession)
+        #expect(try #require(effects.rejection(of: peer(9))).code == .unknownSession)
     }
 
     @Test("a worker gets one task to run and one ahead per slot", arguments: [1, 2, 3])

@@ -1,8 +1,9 @@
+import TestSupport
 import Testing
 
 @testable import ClusterCore
 
-@Suite("DispatchPolicy")
+@Suite("DispatchPolicy", .watched)
 struct DispatchTests {
     private func candidate(_ number: UInt8, load: Int = 0, takes seconds: Double?)
         -> DispatchPolicy.Candidate

@@ -1,9 +1,10 @@
+import TestSupport
 import Testing
 
 @testable import ClusterCore
 
 /// What simulated clusters ran into, each in the fewest steps that show it.
-@Suite("What the simulation found")
+@Suite("What the simulation found", .watched)
 struct FoundBySimulationTests {
     private func vote(
         _ attempt: AttemptID,

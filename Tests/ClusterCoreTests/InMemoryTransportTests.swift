@@ -1,7 +1,8 @@
 import ClusterCore
+import TestSupport
 import Testing
 
-@Suite("InMemoryTransport", .timeLimit(.minutes(10)))
+@Suite("InMemoryTransport", .watched, .timeLimit(.minutes(10)))
 struct InMemoryTransportTests {
     @Test("messages arrive in order, both ways, with the sender's address")
     func order() async throws {

@@ -84,6 +84,11 @@ extension [CoordinatorEffect] {
             return message
         }
     }
+
+    /// Why a peer was turned away, when that was the first thing it was told.
+    func rejection(of peer: PeerID) -> Rejection? {
+        if case .reject(let rejection)? = sent(to: peer).first { rejection } else { nil }
+    }
 }
 
 extension CoordinatorState {

@@ -1,7 +1,8 @@
 @testable import ClusterCore
+import TestSupport
 import Testing
 
-@Suite("TaskLedger")
+@Suite("TaskLedger", .watched)
 struct TaskLedgerTests {
     @Test("a released task goes to the head of the queue, and only when nobody else has it")
     func release() {

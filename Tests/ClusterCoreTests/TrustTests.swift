@@ -1,9 +1,10 @@
 import OrderedCollections
+import TestSupport
 import Testing
 
 @testable import ClusterCore
 
-@Suite("CoordinatorState: whom it trusts")
+@Suite("CoordinatorState: whom it trusts", .watched)
 struct TrustTests {
     private func isRejected(_ effects: [CoordinatorEffect], _ code: RejectionCode, at peer: PeerID)
         -> Bool
@@ -294,7 +295,7 @@ struct TrustTests {
     }
 }
 
-@Suite("A machine that dies whatever it is asked")
+@Suite("A machine that dies whatever it is asked", .watched)
 struct FruitlessTests {
     /// Joins, is given a task and dies, so often; another worker is there and busy. The failure, if
     /// the job ended.
@@ -340,7 +341,7 @@ struct FruitlessTests {
     }
 }
 
-@Suite("A worker that fails the known questions for reasons of its own")
+@Suite("A worker that fails the known questions for reasons of its own", .watched)
 struct FailedTrialTests {
     @Test("is asked again, but no job waits for it longer than for nobody")
     func isNobody() throws {
@@ -380,7 +381,7 @@ struct FailedTrialTests {
     }
 }
 
-@Suite("A task that fails on the only worker")
+@Suite("A task that fails on the only worker", .watched)
 struct SecondOpinionTests {
     private var limits: Limits {
         var limits = Limits.standard

@@ -1,7 +1,8 @@
 import ClusterCore
+import TestSupport
 import Testing
 
-@Suite("WorkerState")
+@Suite("WorkerState", .watched)
 struct WorkerStateTests {
     private let attempts = tasks(8).map { AttemptID(task: $0, number: 1) }
 

@@ -1,9 +1,10 @@
 import ClusterLaunch
 import Foundation
 import Logging
+import TestSupport
 import Testing
 
-@Suite("LocalProcessLauncher", .timeLimit(.minutes(10)))
+@Suite("LocalProcessLauncher", .watched, .timeLimit(.minutes(10)))
 struct LocalProcessLauncherTests {
     private func launcher(
         _ count: Int = 1,

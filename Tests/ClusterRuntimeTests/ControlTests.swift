@@ -1,10 +1,11 @@
 import ClusterCore
 import ClusterRuntime
 import Foundation
+import TestSupport
 import Testing
 import WireCodec
 
-@Suite("Operators and a coordinator", .timeLimit(.minutes(10)))
+@Suite("Operators and a coordinator", .watched, .timeLimit(.minutes(10)))
 struct ControlTests {
     /// A server on a socket of its own that answers by the question's text.
     private func withServer(_ body: @Sendable (String) async throws -> Void) async throws {
@@ -98,7 +99,11 @@ struct ControlTests {
                 "leaver", of: coordinator, model: ToyModel(.held(gate)))
             let stayer = try RealSocketTests.worker("stayer", of: coordinator)
             try await withThrowingTaskGroup(of: Void.self) { group in
-                group.addTask { try await stayer.run() }
+                group.addTask {
+                    // Were it there from the start, it might have done all.
+                    try await gate.arrival()
+                    try await stayer.run()
+                }
                 let items = toyItems(step: 0, count: 6)
                 let conditioning = toyConditioning()
                 group.addTask {
@@ -108,7 +113,7 @@ struct ControlTests {
                     coordinator.shutdown()
                 }
                 async let left: Void = leaver.run()
-                await gate.arrival()
+                try await gate.arrival()
                 let working = coordinator.workers.first { $0.name == "leaver" }
                 #expect(working?.activity == .working && working?.attemptsInHand ?? 0 > 0)
                 #expect(coordinator.drain(workersNamed: "nobody") == 0)

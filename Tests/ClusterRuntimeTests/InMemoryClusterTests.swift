@@ -3,16 +3,19 @@ import ClusterRuntime
 import Denoising
 import Synchronization
 import Tensors
+import TestSupport
 import Testing
 import WireCodec
 
-@Suite("Coordinator and workers in memory", .timeLimit(.minutes(10)))
+@Suite("Coordinator and workers in memory", .watched, .timeLimit(.minutes(10)))
 struct InMemoryClusterTests {
-    /// A coordinator and workers on one network, until `body` returns.
+    /// A coordinator and workers on one network, until `body` returns. With `first`, only the first
+    /// worker is there until somebody has come to that gate: else the others might do it all.
     private func withCluster(
         _ models: [ToyModel],
         limits: Limits = quickLimits(),
         confirmedPercent: Double = 0,
+        first: Gate? = nil,
         _ body: @Sendable (Coordinator, InMemoryNetwork, [PeerID]) async throws -> Void
     ) async throws {
         let network = InMemoryNetwork()
@@ -29,7 +32,10 @@ struct InMemoryClusterTests {
                     transport: transport, name: "w\(number)", identity: toyIdentity, model: model,
                     version: "test", limits: limits, logger: quietLogger)
                 // How a worker ends is not these tests' business.
-                group.addTask { try? await worker.run() }
+                group.addTask {
+                    if number > 0 { try await first?.arrival() }
+                    try? await worker.run()
+                }
             }
             do {
                 try await body(coordinator, network, peers)
@@ -64,11 +70,11 @@ struct InMemoryClusterTests {
     func loss(isKilled: Bool) async throws {
         let gate = Gate()
         let models = [ToyModel(.held(gate)), ToyModel()]
-        try await withCluster(models) { coordinator, network, peers in
+        try await withCluster(models, first: gate) { coordinator, network, peers in
             let items = toyItems(step: 1, count: 8)
             async let remote = answers(
                 from: coordinator.executor, to: items, conditioning: toyConditioning())
-            await gate.arrival()
+            try await gate.arrival()
             if isKilled { network.disconnect(peers[0]) } else { network.cutOff(peers[0]) }
             let found = try await remote
             let expected = try await local(items)
@@ -134,7 +140,9 @@ struct InMemoryClusterTests {
     @Test("a worker that fails the known questions computes nothing; the others do it all")
     func knownAnswers() async throws {
         let liar = ToyModel(.lying(from: 1))
-        try await withCluster([liar, ToyModel()]) { coordinator, _, _ in
+        let refusal = Gate()
+        refusal.open()
+        try await withCluster([liar, ToyModel()], first: refusal) { coordinator, _, _ in
             var known: [KnownAnswer] = []
             for question in toyItems(step: 5, count: 1) + toyTiles(count: 1) {
                 for answer in try await local([question]).values {
@@ -142,18 +150,19 @@ struct InMemoryClusterTests {
                 }
             }
             let items = toyItems(step: 0, count: 12)
-            let remote = try await answers(
-                from: coordinator.executor(known: known), to: items,
-                conditioning: toyConditioning())
-            #expect(try await local(items) == remote)
-            #expect(liar.answerCount <= 2)
-            for await event in coordinator.workerEvents {
-                if case .rejected(_, let rejection) = event {
-                    #expect(rejection.code == .knownAnswer)
-                    #expect("\(rejection)".contains("1 of 256 numbers"))
-                    break
-                }
+            let executor = coordinator.executor(known: known)
+            async let remote = answers(
+                from: executor, to: items, conditioning: toyConditioning())
+            let rejections = coordinator.workerEvents.compactMap { event in
+                if case .rejected(_, let rejection) = event { rejection } else { nil }
             }
+            let rejection = try #require(await rejections.first { _ in true })
+            #expect(rejection.code == .knownAnswer)
+            #expect("\(rejection)".contains("1 of 256 numbers"))
+            try await refusal.pass()
+            let found = try await remote
+            #expect(try await local(items) == found)
+            #expect(liar.answerCount <= 2)
         }
     }
 
@@ -249,6 +258,8 @@ struct InMemoryClusterTests {
     @Test("what fails everywhere fails the job with each worker's reason")
     func poison() async throws {
         try await withCluster([ToyModel(.failing), ToyModel(.failing)]) { coordinator, _, _ in
+            // One that is alone fails the job by itself.
+            while coordinator.workers.count < 2 { try await Task.sleep(for: .milliseconds(10)) }
             let error = await #expect(throws: JobFailure.self) {
                 _ = try await answers(
                     from: coordinator.executor, to: toyItems(step: 0, count: 1),
@@ -312,7 +323,7 @@ struct InMemoryClusterTests {
     func cancelledLoop() async throws {
         let gate = Gate()
         try await withCluster([ToyModel(.held(gate))]) { coordinator, _, _ in
-            await withTaskGroup(of: Void.self) { group in
+            try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask {
                     await #expect(throws: CancellationError.self) {
                         _ = try await answers(
@@ -320,7 +331,7 @@ struct InMemoryClusterTests {
                             conditioning: toyConditioning())
                     }
                 }
-                await gate.arrival()
+                try await gate.arrival()
                 group.cancelAll()
             }
             gate.open()
@@ -331,7 +342,7 @@ struct InMemoryClusterTests {
     func shutdown() async throws {
         let gate = Gate()
         try await withCluster([ToyModel(.held(gate))]) { coordinator, _, _ in
-            await withTaskGroup(of: Void.self) { group in
+            try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask {
                     await #expect(throws: JobFailure.shutdown) {
                         _ = try await answers(
@@ -339,7 +350,7 @@ struct InMemoryClusterTests {
                             conditioning: toyConditioning())
                     }
                 }
-                await gate.arrival()
+                try await gate.arrival()
                 coordinator.shutdown()
                 gate.open()
             }
@@ -352,7 +363,7 @@ struct InMemoryClusterTests {
     }
 }
 
-@Suite("Worker service", .timeLimit(.minutes(10)))
+@Suite("Worker service", .watched, .timeLimit(.minutes(10)))
 struct WorkerServiceTests {
     @Test("a drained worker finishes its task, hands the rest back, and run() returns")
     func drain() async throws {
@@ -375,7 +386,7 @@ struct WorkerServiceTests {
                 from: coordinator.executor, to: items, conditioning: toyConditioning())
             try await withThrowingTaskGroup(of: Void.self) { inner in
                 inner.addTask { try await leaving.run() }
-                await gate.arrival()
+                try await gate.arrival()
                 leaving.drain()
                 gate.open()
                 try await inner.waitForAll()

@@ -1,10 +1,11 @@
 import ClusterCore
 import ClusterRuntime
 import Denoising
+import TestSupport
 import Testing
 import ZeroMQTransport
 
-@Suite("Coordinator and workers over ZeroMQ in one process", .timeLimit(.minutes(10)))
+@Suite("Coordinator and workers over ZeroMQ in one process", .watched, .timeLimit(.minutes(10)))
 struct RealSocketTests {
     /// Runs `body` beside a coordinator on a free port; all is over when this returns.
     static func withCoordinator(
@@ -78,15 +79,15 @@ struct RealSocketTests {
                 let items = toyItems(step: 0, count: 6)
                 group.addTask {
                     // Cancelled below: its socket closes without a goodbye.
-                    await withTaskGroup(of: Void.self) { inner in
+                    try await withThrowingTaskGroup(of: Void.self) { inner in
                         inner.addTask { try? await doomed.run() }
-                        await gate.arrival()
+                        try await gate.arrival()
                         inner.cancelAll()
                         gate.open()
                     }
                 }
                 group.addTask {
-                    await gate.arrival()
+                    try await gate.arrival()
                     try await survivor.run()
                 }
                 let remote = try await answers(
@@ -107,10 +108,7 @@ struct RealSocketTests {
         try await Self.withCoordinator { coordinator in
             let worker = try Self.worker("stranger", of: coordinator, identity: other)
             let error = await #expect(throws: WorkerError.self) { try await worker.run() }
-            guard case .rejected(let rejection)? = error else {
-                Issue.record("not a rejection: \(String(describing: error))")
-                return
-            }
+            let rejection = try #require(error?.rejection)
             #expect(rejection.code == .weights)
             #expect(rejection.reason.contains("0000000000001234"))
             #expect(rejection.reason.contains("000000000000abcd"))
@@ -128,7 +126,7 @@ struct RealSocketTests {
         try await Self.withCoordinator { coordinator in
             let worker = try Self.worker("stranger", of: coordinator, identity: other)
             let error = await #expect(throws: WorkerError.self) { try await worker.run() }
-            guard case .rejected(let rejection)? = error else { return }
+            let rejection = try #require(error?.rejection)
             #expect(rejection.code == .computeClass)
             #expect(rejection.reason.contains("toy/avx2/none/f32"))
         }
@@ -165,7 +163,8 @@ struct RealSocketTests {
             connect: gone, name: "orphan", identity: toyIdentity, model: ToyModel(),
             version: "test", limits: limits, logger: quietLogger)
         let error = await #expect(throws: WorkerError.self) { try await worker.run() }
-        guard case .coordinatorSilent(let endpoint, _)? = error else { return }
+        let endpoint: String? =
+            if case .coordinatorSilent(let endpoint, _)? = error { endpoint } else { nil }
         #expect(endpoint == gone)
     }
 
@@ -204,5 +203,12 @@ struct RealSocketTests {
                 try await group.waitForAll()
             }
         }
+    }
+}
+
+extension WorkerError {
+    /// Why the coordinator turned the worker away; nil for other ends.
+    fileprivate var rejection: Rejection? {
+        if case .rejected(let rejection) = self { rejection } else { nil }
     }
 }

@@ -4,6 +4,7 @@ import Denoising
 import Logging
 import Locking
 import Tensors
+import TestSupport
 
 /// A model that costs nothing and whose answers depend on everything in the question.
 final class ToyModel: ComputeModel {
@@ -43,7 +44,7 @@ final class ToyModel: ComputeModel {
         switch behaviour {
         case .failing: throw ToyFailure()
         case .unsuitable: throw ComputeError.unsuitable("the toy takes no such item")
-        case .held(let gate): await gate.pass()
+        case .held(let gate): try await gate.pass()
         case .sound, .notANumber, .lying: break
         }
         let number = answered.withLock { count in
@@ -82,50 +83,6 @@ final class ToyModel: ComputeModel {
 
 struct ToyFailure: Error, CustomStringConvertible {
     var description: String { "the toy broke" }
-}
-
-/// Holds tasks back until it is opened; tells when the first has come.
-final class Gate: Sendable {
-    private struct State {
-        var isOpen = false
-        var held: [CheckedContinuation<Void, Never>] = []
-        var watchers: [CheckedContinuation<Void, Never>] = []
-        var hasArrived = false
-    }
-
-    private let state = Lock(State())
-
-    func pass() async {
-        await withCheckedContinuation { continuation in
-            let (passesNow, watchers) = state.withLock { state in
-                state.hasArrived = true
-                defer { state.watchers = [] }
-                if !state.isOpen { state.held.append(continuation) }
-                return (state.isOpen, state.watchers)
-            }
-            for watcher in watchers { watcher.resume() }
-            if passesNow { continuation.resume() }
-        }
-    }
-
-    func arrival() async {
-        await withCheckedContinuation { continuation in
-            let isThere = state.withLock { state in
-                if !state.hasArrived { state.watchers.append(continuation) }
-                return state.hasArrived
-            }
-            if isThere { continuation.resume() }
-        }
-    }
-
-    func open() {
-        let held = state.withLock { state in
-            state.isOpen = true
-            defer { state.held = [] }
-            return state.held
-        }
-        for continuation in held { continuation.resume() }
-    }
 }
 
 /// The local twin: a function call.

@@ -1,9 +1,10 @@
 import ClusterCore
+import TestSupport
 import Testing
 
 @testable import ClusterSimulation
 
-@Suite("The simulation's parts")
+@Suite("The simulation's parts", .watched)
 struct PartsTests {
     @Test("time jumps from event to event, and equal times keep the order of planning")
     func clock() {

@@ -1,8 +1,9 @@
 import ClusterCore
 import ClusterSimulation
+import TestSupport
 import Testing
 
-@Suite("A life lived again")
+@Suite("A life lived again", .watched)
 struct ReplayTests {
     private let job = JobID(5)
 

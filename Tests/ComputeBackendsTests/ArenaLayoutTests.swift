@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import ComputeBackends
@@ -7,7 +8,7 @@ private func number(_ stream: inout NumberStream, below bound: Int) -> Int {
     min(Int((stream.next() + 1) / 2 * Float(bound)), bound - 1)
 }
 
-@Suite("Arena layout")
+@Suite("Arena layout", .watched)
 struct ArenaLayoutTests {
     /// Random arrays, most of them short-lived, as a network's are.
     private func items(seed: Int) -> [ArenaLayout.Item] {

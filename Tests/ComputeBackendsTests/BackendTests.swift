@@ -1,9 +1,10 @@
 import Tensors
+import TestSupport
 import Testing
 
 @testable import ComputeBackends
 
-@Suite("Backend")
+@Suite("Backend", .watched)
 struct BackendTests {
     @Test("the best instruction set is chosen unless the variable asks for another")
     func chosen() throws {

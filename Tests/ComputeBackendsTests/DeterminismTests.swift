@@ -1,5 +1,6 @@
 import ComputeBackends
 import Tensors
+import TestSupport
 import Testing
 
 /// Operations large enough to be cut into many tiles, the last ones partial.
@@ -41,7 +42,7 @@ private let large: [OperationCase] = [
     },
 ]
 
-@Suite("Same bytes")
+@Suite("Same bytes", .watched)
 struct DeterminismTests {
     @Test(
         "any number of threads gives the same bytes, time after time",

@@ -1,5 +1,6 @@
 import ComputeBackends
 import Tensors
+import TestSupport
 import Testing
 
 /// One operation on operands of one shape, for any backend.
@@ -135,7 +136,7 @@ extension OperationCase {
     ]
 }
 
-@Suite("Operations")
+@Suite("Operations", .watched)
 struct OperationTests {
     @Test(
         "every operation equals its formula, on every instruction set",

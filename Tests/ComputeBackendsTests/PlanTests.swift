@@ -1,10 +1,11 @@
 import CAllocationCounter
 import Tensors
+import TestSupport
 import Testing
 
 @testable import ComputeBackends
 
-@Suite("Forward plans")
+@Suite("Forward plans", .watched)
 struct PlanTests {
     /// The plan of what `network` makes of inputs of these shapes.
     private func plan(

@@ -1,5 +1,6 @@
 import ComputeBackends
 import Tensors
+import TestSupport
 import Testing
 
 /// Elements of a tensor as a file would hold them, one byte off any alignment.
@@ -66,7 +67,7 @@ struct LayerCase: Sendable, CustomTestStringConvertible {
         }
 }
 
-@Suite("Preparation")
+@Suite("Preparation", .watched)
 struct PreparationTests {
     @Test(
         "weights prepared ahead and on the way give the same bytes, near the formula's",

@@ -1,4 +1,5 @@
 import Tensors
+import TestSupport
 import Testing
 
 @testable import ComputeBackends
@@ -74,7 +75,7 @@ private let counted: [Counted] = [
     },
 ]
 
-@Suite("Profiling")
+@Suite("Profiling", .watched)
 struct ProfilingTests {
     @Test(
         "an operation's arithmetic and traffic are counted, its answer is unchanged",

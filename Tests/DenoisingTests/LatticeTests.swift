@@ -1,9 +1,10 @@
 import Denoising
 import Sampling
 import Tensors
+import TestSupport
 import Testing
 
-@Suite("methods.md 14, items 7 to 12: lattices and pixel interaction")
+@Suite("Lattices and pixel interaction (CutDiffusion, arXiv 2404.15141, stage one)", .watched)
 struct LatticeTests {
     static let grid = LatticeGrid(
         canvas: Extent(height: 8, width: 18), rowStride: 2, columnStride: 3)
@@ -26,7 +27,7 @@ struct LatticeTests {
         PixelInteraction(seed: 8, step: 2, mode: mode).table(for: Self.grid, channels: channels)
     }
 
-    @Test("Item 7: gather and scatter are inverse, and equal depth-to-space")
+    @Test("gather and scatter are inverse, and equal depth-to-space")
     func relocation() {
         let patches = patches()
         #expect(scattered(patches) == canvas)
@@ -57,7 +58,7 @@ struct LatticeTests {
     }
 
     @Test(
-        "Item 8: every cell has a permutation", arguments: [InteractionMode.position, .perChannel])
+        "every cell has a permutation", arguments: [InteractionMode.position, .perChannel])
     func permutations(mode: InteractionMode) {
         let table = table(mode)
         for channel in 0..<3 {
@@ -71,7 +72,7 @@ struct LatticeTests {
         #expect(scattered(patches(table), table) == canvas)
     }
 
-    @Test("Item 8: a single patch is left alone")
+    @Test("a single patch is left alone")
     func singlePatch() throws {
         let plan = try CutDiffusionMethod().plan(for: makeRequest(height: 64, width: 64))
         #expect(plan.step(at: 0).interaction == nil)
@@ -79,7 +80,7 @@ struct LatticeTests {
     }
 
     @Test(
-        "Item 10: stepping the exchanged state and undoing the exchange is stepping the state",
+        "stepping the exchanged state and undoing the exchange is stepping the state",
         arguments: Schedulers.all.map(\.name))
     func exchangeCommutesWithSteps(name: String) throws {
         var scheduler = try makeScheduler(name, steps: 5)
@@ -97,7 +98,7 @@ struct LatticeTests {
         #expect(scattered(stepped, table) == direct)
     }
 
-    @Test("Item 11: the values of a cell stay the same set")
+    @Test("the values of a cell stay the same set")
     func multisets() {
         let (before, after) = (patches(), patches(table(.perChannel)))
         for index in before[0].values.indices {
@@ -106,7 +107,7 @@ struct LatticeTests {
         }
     }
 
-    @Test("Item 12: permutations are uniform and neighbours independent, by chi-square")
+    @Test("permutations are uniform and neighbours independent, by chi-square")
     func uniformity() {
         let grid = LatticeGrid(
             canvas: Extent(height: 2, width: 200_000), rowStride: 2, columnStride: 2)
@@ -128,7 +129,7 @@ struct LatticeTests {
         #expect(chiSquare(pairs) < 37.7)
     }
 
-    @Test("Item 12: channels share a permutation or have their own")
+    @Test("channels share a permutation or have their own")
     func channels() {
         let grid = LatticeGrid(
             canvas: Extent(height: 2, width: 8000), rowStride: 2, columnStride: 2)

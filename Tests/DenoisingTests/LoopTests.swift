@@ -2,9 +2,10 @@ import Denoising
 import Sampling
 import Synchronization
 import Tensors
+import TestSupport
 import Testing
 
-@Suite("methods.md 14, items 9, 15, 24 and 38: the loop")
+@Suite("The loop: what may not change a picture, and its closed form on Gaussian data", .watched)
 struct LoopTests {
     /// The exact noise prediction for data from N(0, s²): the network of item 24.
     private func gaussianPredictor(
@@ -21,7 +22,7 @@ struct LoopTests {
     }
 
     @Test(
-        "Items 15 and 24: what a pointwise network draws depends on no window, stride or exchange",
+        "what a pointwise network draws depends on no window, stride or exchange",
         arguments: ["zero", "linear", "gaussian"])
     func pointwise(kind: String) async throws {
         let scheduler = try makeScheduler("euler", steps: 10)
@@ -64,7 +65,7 @@ struct LoopTests {
     }
 
     @Test(
-        "Item 9: a pointwise network cannot see the exchange", arguments: Schedulers.all.map(\.name)
+        "a pointwise network cannot see the exchange", arguments: Schedulers.all.map(\.name)
     )
     func invisibleExchange(name: String) async throws {
         let scheduler = try makeScheduler(name, steps: 4)
@@ -85,7 +86,7 @@ struct LoopTests {
     }
 
     @Test(
-        "Item 38: workers, order of arrival and repeats change no bit",
+        "workers, order of arrival and repeats change no bit",
         arguments: DenoisingMethods.all.map(\.name))
     func arrival(method: String) async throws {
         let scheduler = try makeScheduler("euler", steps: 4)
@@ -104,7 +105,7 @@ struct LoopTests {
         }
     }
 
-    @Test("Item 38: answers computed at the same time change no bit")
+    @Test("answers computed at the same time change no bit")
     func concurrency() async throws {
         let scheduler = try makeScheduler("ddim", steps: 3)
         let reference = try await run(
@@ -116,7 +117,7 @@ struct LoopTests {
         #expect(result == reference)
     }
 
-    @Test("Item 38: the number of views in a task changes no bit", arguments: [2, 5, 100])
+    @Test("the number of views in a task changes no bit", arguments: [2, 5, 100])
     func viewsPerTask(count: Int) async throws {
         let scheduler = try makeScheduler("euler", steps: 3)
         let workers = SimulatedWorkers(workers: 3, predict: entangledPredictor)

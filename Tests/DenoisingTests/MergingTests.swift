@@ -1,9 +1,10 @@
 import Denoising
 import Sampling
 import Tensors
+import TestSupport
 import Testing
 
-@Suite("methods.md 14, items 4 and 14: merging")
+@Suite("Merging (MultiDiffusion, arXiv 2302.08113, equation 5)", .watched)
 struct MergingTests {
     private let canvas = InitialNoise.native.latent(channels: 2, height: 17, width: 21, seed: 2)
 
@@ -19,7 +20,7 @@ struct MergingTests {
         return accumulator.average()
     }
 
-    @Test("Item 4: normalised weights sum to one everywhere", arguments: Feather.allCases)
+    @Test("normalised weights sum to one everywhere", arguments: Feather.allCases)
     func weights(feather: Feather) {
         let ones = canvas.mapValues { _ in 1 }
         for stride in [1, 3, 4, 8] {
@@ -28,7 +29,7 @@ struct MergingTests {
         }
     }
 
-    @Test("Item 14: equal predictions in overlaps are the result", arguments: Feather.allCases)
+    @Test("equal predictions in overlaps are the result", arguments: Feather.allCases)
     func equalPredictions(feather: Feather) {
         let result = merged(canvas, stride: 3, feather: feather)
         for (value, expected) in zip(result.values, canvas.values) {
@@ -36,7 +37,7 @@ struct MergingTests {
         }
     }
 
-    @Test("Item 14: two views that agree give that very number")
+    @Test("two views that agree give that very number")
     func bitwise() {
         var accumulator = OverlapAccumulator(channels: 2, extent: Extent(height: 17, width: 21))
         let view = LatentView.window(Window(y: 0, x: 0, height: 17, width: 21))

@@ -1,9 +1,10 @@
 import Denoising
 import Sampling
 import Tensors
+import TestSupport
 import Testing
 
-@Suite("Every registered method")
+@Suite("Every registered method", .watched)
 struct MethodConformanceTests {
     static let names = DenoisingMethods.all.map(\.name)
 
@@ -132,7 +133,7 @@ struct MethodConformanceTests {
     }
 }
 
-@Suite("What only some methods refuse")
+@Suite("What only some methods refuse", .watched)
 struct PlanningErrorTests {
     private func error(
         _ method: some DenoisingMethod, height: Int = 128, width: Int = 128,
@@ -197,7 +198,7 @@ struct PlanningErrorTests {
     }
 }
 
-@Suite("A plan's own proof")
+@Suite("A plan's own proof", .watched)
 struct ValidationTests {
     private func plan(canvas: Extent, window: Extent) -> DenoisingPlan {
         let grid = WindowGrid(canvas: canvas, window: window, stride: 1)

@@ -1,9 +1,10 @@
 import Denoising
 import Sampling
 import Tensors
+import TestSupport
 import Testing
 
-/// One row of methods.md 0.4.
+/// How many forwards a picture takes by each method: counted from the papers' formulas.
 struct ForwardCounts: Sendable {
     let height: Int
     let width: Int
@@ -38,9 +39,9 @@ struct ForwardCounts: Sendable {
     ]
 }
 
-@Suite("methods.md 14, items 5, 6 and 13: the methods' plans")
+@Suite("The methods' plans", .watched)
 struct MethodTests {
-    @Test("Item 5: the table of forward counts", arguments: ForwardCounts.table)
+    @Test("the table of forward counts", arguments: ForwardCounts.table)
     func forwardCounts(row: ForwardCounts) throws {
         func request(_ change: (inout PlanRequest) -> Void) -> PlanRequest {
             makeRequest(
@@ -62,7 +63,7 @@ struct MethodTests {
         }
     }
 
-    @Test("Item 5: as many work items are issued as the plan says")
+    @Test("as many work items are issued as the plan says")
     func issuedItems() async throws {
         final class Counter: @unchecked Sendable { var views = 0 }
         let counter = Counter()
@@ -86,7 +87,7 @@ struct MethodTests {
         return try method.plan(for: request).step(at: step).views[view].microConditioning.timeIDs
     }
 
-    @Test("Item 6: what views are told")
+    @Test("what views are told")
     func microConditioning() throws {
         let native = [1024, 1024, 0, 0, 1024, 1024]
         let picture = [2048, 4096, 0, 0, 2048, 4096]
@@ -111,7 +112,7 @@ struct MethodTests {
             } == native)
     }
 
-    @Test("Item 6: as published, crops count from the corner of the padding")
+    @Test("as published, crops count from the corner of the padding")
     func publishedCrops() throws {
         let request = makeRequest(height: 2048, width: 2048, model: sdxlModel, steps: 2) {
             $0.compatibility = .cutDiffusion
@@ -132,7 +133,7 @@ struct MethodTests {
         #expect(plan.step(at: 1).views.contains { $0.view.overhangs(plan.canvas) })
     }
 
-    @Test("Item 13: without stage one CutDiffusion is MultiDiffusion, step by step")
+    @Test("without stage one CutDiffusion is MultiDiffusion, step by step")
     func noStageOne() async throws {
         let scheduler = try makeScheduler("euler", steps: 4)
         func choices(_ request: inout PlanRequest) {
@@ -159,7 +160,7 @@ struct MethodTests {
         #expect(one == other)
     }
 
-    @Test("Item 13: any number of structure steps makes a whole plan")
+    @Test("any number of structure steps makes a whole plan")
     func everyShare() throws {
         for steps in 1...60 {
             for share in stride(from: 0.0, through: 1, by: 0.05) {
@@ -176,7 +177,7 @@ struct MethodTests {
         }
     }
 
-    @Test("Item 13: stage one alone gives one relocated picture")
+    @Test("stage one alone gives one relocated picture")
     func stageOneAlone() async throws {
         let scheduler = try makeScheduler("ddim", steps: 3)
         let result = try await run(

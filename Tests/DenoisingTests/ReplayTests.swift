@@ -2,6 +2,7 @@ import Denoising
 import Foundation
 import Sampling
 import Tensors
+import TestSupport
 import Testing
 
 /// Replays an expanded plan from its JSON alone: plain loops in double precision, sharing no code
@@ -148,7 +149,7 @@ private struct Replay {
     }
 }
 
-@Suite("An expanded plan can be replayed by another program")
+@Suite("An expanded plan can be replayed by another program", .watched)
 struct ReplayTests {
     /// A variant of a request to replay.
     struct Case: Sendable, CustomTestStringConvertible {
@@ -220,7 +221,7 @@ struct ReplayTests {
         #expect(relativeDifference(latent, result) < 1e-4)
     }
 
-    @Test("and says what design.md promises")
+    @Test("and says what its readers rely on")
     func keys() throws {
         let request = makeRequest(height: 128, width: 128) { $0.structureSteps = 3 }
         let plan = try CutDiffusionMethod().plan(for: request)

@@ -1,7 +1,8 @@
 import Denoising
+import TestSupport
 import Testing
 
-@Suite("methods.md 14, item 36: the tiles of the decoder")
+@Suite("The tiles of the decoder", .watched)
 struct TileGridTests {
     private func grid(_ height: Int, _ width: Int, tile: Int = 128) -> TileGrid {
         TileGrid(latent: Extent(height: height, width: width), tile: tile, scaleFactor: 8)

@@ -1,10 +1,11 @@
 import Denoising
 import Sampling
+import TestSupport
 import Testing
 
-@Suite("methods.md 14, items 1 to 3: windows")
+@Suite("Windows (MultiDiffusion, arXiv 2302.08113)", .watched)
 struct WindowGridTests {
-    @Test("Item 1: starts follow the formula for every length, window and stride")
+    @Test("starts follow the formula for every length, window and stride")
     func formula() {
         for window in [1, 2, 5, 8, 32, 128] {
             for stride in Set([1, 2, 3, window / 2, window - 1, window])
@@ -26,7 +27,7 @@ struct WindowGridTests {
         }
     }
 
-    @Test("Item 1: the published count, trunc((L−k)/d − 10⁻⁶) + 2, is the same")
+    @Test("the published count, trunc((L−k)/d − 10⁻⁶) + 2, is the same")
     func publishedCount() {
         for length in 129...600 {
             for stride in [1, 32, 64, 96, 128] {
@@ -49,7 +50,7 @@ struct WindowGridTests {
         return counts
     }
 
-    @Test("Item 2: every position is covered whatever is drawn", arguments: 1...8)
+    @Test("every position is covered whatever is drawn", arguments: 1...8)
     func everythingIsCovered(stride: Int) {
         for (height, width) in [(8, 8), (8, 21), (17, 9), (24, 30)] {
             for edge in [EdgeRule.clamped, .zeroPadded] {
@@ -64,7 +65,7 @@ struct WindowGridTests {
         }
     }
 
-    @Test("Item 2: windows that do not overlap cover every position once")
+    @Test("windows that do not overlap cover every position once")
     func exactTiling() {
         let grid = WindowGrid(
             canvas: Extent(height: 16, width: 32), window: Extent(height: 8, width: 8), stride: 8,
@@ -73,7 +74,7 @@ struct WindowGridTests {
         #expect(coverage(grid, seed: 1, step: 2).allSatisfy { $0 == 1 })
     }
 
-    @Test("Item 3: shifts stay in the range of their place and reach both its ends")
+    @Test("shifts stay in the range of their place and reach both its ends")
     func jitterRanges() {
         let grid = WindowGrid(
             canvas: Extent(height: 128, width: 512), window: Extent(height: 128, width: 128),
@@ -97,7 +98,7 @@ struct WindowGridTests {
         }
     }
 
-    @Test("Item 3: clamped windows stay inside the canvas, and interior ones still move")
+    @Test("clamped windows stay inside the canvas, and interior ones still move")
     func clamped() {
         let grid = WindowGrid(
             canvas: Extent(height: 32, width: 32), window: Extent(height: 16, width: 16),
@@ -111,7 +112,7 @@ struct WindowGridTests {
         #expect(moved > grid.count / 2)
     }
 
-    @Test("Item 3: a shift depends on seed, step and window only")
+    @Test("a shift depends on seed, step and window only")
     func keys() {
         let small = WindowGrid(
             canvas: Extent(height: 16, width: 64), window: Extent(height: 16, width: 16),

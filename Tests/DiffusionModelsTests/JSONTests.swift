@@ -1,8 +1,9 @@
+import TestSupport
 import Testing
 
 @testable import DiffusionModels
 
-@Suite("JSON")
+@Suite("JSON", .watched)
 struct JSONTests {
     private func parse(_ text: String) throws -> JSONValue {
         try JSONParser.parse(Array(text.utf8))

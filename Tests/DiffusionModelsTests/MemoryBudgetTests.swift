@@ -1,9 +1,10 @@
 import ComputeBackends
 @testable import DiffusionModels
 import Tensors
+import TestSupport
 import Testing
 
-@Suite("Memory budget")
+@Suite("Memory budget", .watched)
 struct MemoryBudgetTests {
     private func parameters(_ extents: Int...) -> [ParameterShape] {
         [

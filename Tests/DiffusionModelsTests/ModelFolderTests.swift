@@ -1,6 +1,7 @@
 import Foundation
 import Sampling
 import Tensors
+import TestSupport
 import Testing
 
 @testable import DiffusionModels
@@ -25,7 +26,7 @@ private enum SynthesizedFiles {
     }
 }
 
-@Suite("Model folders")
+@Suite("Model folders", .watched)
 struct ModelFolderTests {
     /// A tiny model to damage.
     private func tiny(_ preset: ModelPreset = .tiny) throws -> TemporaryFolder {

@@ -2,12 +2,13 @@ import CAllocationCounter
 import ComputeBackends
 import Denoising
 import Tensors
+import TestSupport
 import Testing
 
 @testable import DiffusionModels
 
 /// Networks laid out ahead, against the same networks computed at once.
-@Suite("Forwards laid out ahead")
+@Suite("Forwards laid out ahead", .watched)
 struct NetworkForwardTests {
     /// Items and their extents.
     struct Pass: Sendable, CustomTestStringConvertible {

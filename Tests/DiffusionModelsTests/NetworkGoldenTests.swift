@@ -1,12 +1,13 @@
 import ComputeBackends
 import Foundation
 import Tensors
+import TestSupport
 import Testing
 
 @testable import DiffusionModels
 
 /// Sizes that no downsampling divides, against diffusers; see make_network_fixtures.py.
-@Suite("Network at odd sizes")
+@Suite("Network at odd sizes", .watched)
 struct NetworkGoldenTests {
     private static let tolerance = 1e-4
     private static let presets: [ModelPreset] = [.tiny, .tinySD15]

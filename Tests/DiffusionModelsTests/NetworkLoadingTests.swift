@@ -1,10 +1,11 @@
 import ComputeBackends
 import Tensors
+import TestSupport
 import Testing
 
 @testable import DiffusionModels
 
-@Suite("Loading networks")
+@Suite("Loading networks", .watched)
 struct NetworkLoadingTests {
     /// A copy of a component's weights, each tensor as `change` wants it: another name or shape,
     /// or nil to leave it out.

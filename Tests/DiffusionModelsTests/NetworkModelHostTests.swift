@@ -2,11 +2,12 @@ import ComputeBackends
 import Denoising
 import Sampling
 import Tensors
+import TestSupport
 import Testing
 
 @testable import DiffusionModels
 
-@Suite("Model host")
+@Suite("Model host", .watched)
 struct NetworkModelHostTests {
     private static let presets: [ModelPreset] = [.tiny, .tinySD15]
 

@@ -3,6 +3,7 @@ import Denoising
 import Foundation
 import Sampling
 import Tensors
+import TestSupport
 import Testing
 
 @testable import DiffusionModels
@@ -80,7 +81,7 @@ struct ParityModel: Sendable {
 }
 
 /// Everything within 1e-3 of the reference's standard deviation.
-@Suite("Parity with diffusers")
+@Suite("Parity with diffusers", .watched)
 struct ParityTests {
     private static let tolerance = 1e-3
 

@@ -1,11 +1,12 @@
 import ComputeBackends
 import Denoising
 import Tensors
+import TestSupport
 import Testing
 
 @testable import DiffusionModels
 
-@Suite("Prompts to conditioning")
+@Suite("Prompts to conditioning", .watched)
 struct PromptEncoderTests {
     private func encoder(_ preset: ModelPreset) throws -> PromptEncoder {
         let folder = try TemporaryFolder()

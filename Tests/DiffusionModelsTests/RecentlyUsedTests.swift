@@ -1,8 +1,9 @@
+import TestSupport
 import Testing
 
 @testable import DiffusionModels
 
-@Suite("Recently used values")
+@Suite("Recently used values", .watched)
 struct RecentlyUsedTests {
     @Test("the least recently used value goes when there are too many")
     func eviction() {

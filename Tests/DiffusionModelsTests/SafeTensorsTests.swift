@@ -1,6 +1,7 @@
 import ComputeBackends
 import Foundation
 import Tensors
+import TestSupport
 import Testing
 
 @testable import DiffusionModels
@@ -111,7 +112,7 @@ struct HostileFile: CustomTestStringConvertible, Sendable {
     ]
 }
 
-@Suite("safetensors files")
+@Suite("safetensors files", .watched)
 struct SafeTensorsTests {
     @Test("a damaged file is an error that names what is wrong", arguments: HostileFile.all)
     func hostile(_ file: HostileFile) throws {
@@ -213,7 +214,7 @@ struct SafeTensorsTests {
     }
 }
 
-@Suite("Latent files")
+@Suite("Latent files", .watched)
 struct LatentFileTests {
     @Test("a latent survives the file")
     func roundTrip() throws {

@@ -3,11 +3,12 @@ import Denoising
 import Foundation
 import Sampling
 import Tensors
+import TestSupport
 import Testing
 
 @testable import DiffusionModels
 
-@Suite("Synthesized models")
+@Suite("Synthesized models", .watched)
 struct SynthesisTests {
     private func count(_ parameters: [ParameterShape]) -> Int {
         parameters.map(\.shape.count).reduce(0, +)
@@ -146,7 +147,7 @@ struct SynthesisTests {
     }
 }
 
-@Suite("Models synthesized like a folder of configuration files")
+@Suite("Models synthesized like a folder of configuration files", .watched)
 struct SynthesisFromFolderTests {
     /// The configuration files of a blueprint, no weights and no tokenizers.
     private func configurations(of blueprint: ModelBlueprint) throws -> TemporaryFolder {

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import DiffusionModels
@@ -25,7 +26,7 @@ struct TokenizerGolden: Decodable, Sendable {
     }
 }
 
-@Suite("The CLIP tokenizer")
+@Suite("The CLIP tokenizer", .watched)
 struct TokenizerTests {
     /// The golden tokenizer's files with other special tokens.
     private func tokenizer(_ padding: String, normalizedMarks: Bool = false) throws -> BPETokenizer

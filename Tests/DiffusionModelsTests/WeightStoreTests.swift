@@ -1,11 +1,12 @@
 import ComputeBackends
 import Foundation
 import Tensors
+import TestSupport
 import Testing
 
 @testable import DiffusionModels
 
-@Suite("Weights of a component")
+@Suite("Weights of a component", .watched)
 struct WeightStoreTests {
     /// Writes tensors of float32 ramps that begin at each name's length.
     private func write(

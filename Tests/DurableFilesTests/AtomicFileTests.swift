@@ -1,8 +1,9 @@
 import DurableFiles
 import Foundation
+import TestSupport
 import Testing
 
-@Suite("Files that appear whole or not at all")
+@Suite("Files that appear whole or not at all", .watched)
 final class AtomicFileTests {
     private let folder = NSTemporaryDirectory() + "tessera-files-\(UUID().uuidString)"
     private var path: String { folder + "/a.bin" }

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// One thing a user can get wrong.
@@ -55,7 +56,8 @@ private let mistakes: [Mistake] = [
 ]
 
 @Suite(
-    "What users get wrong ends in one sentence and the right exit code", .timeLimit(.minutes(10)))
+    "What users get wrong ends in one sentence and the right exit code", .watched,
+    .timeLimit(.minutes(10)))
 struct BadInputTests {
     @Test("generate refuses", arguments: mistakes)
     func refused(mistake: Mistake) async throws {
@@ -129,13 +131,13 @@ struct BadInputTests {
             "generate", "--prompt", "hills", "--output", folder.file("a.png"),
             "--listen", "tcp://127.0.0.1:0", "--join", join, "--worker-timeout", "20",
         ])
-        try #require(await coordinator.hasShown("waiting for workers"))
+        try #require(try await coordinator.hasShown("waiting for workers"))
         let worker = try await CommandLineTool.run([
             "worker", "--join", join, "--model", folder.file("other"),
         ])
         #expect(worker.status == 65, "\(worker)")
         #expect(worker.errors.contains("weights"), "\(worker)")
-        #expect(await coordinator.hasShown("rejected"))
+        #expect(try await coordinator.hasShown("rejected"))
         coordinator.send(signal: SIGINT)
         let outcome = try await coordinator.outcome()
         #expect(outcome.status == 130, "\(outcome)")

@@ -1,6 +1,7 @@
 import Foundation
 import Subprocess
 import SystemPackage
+import TestSupport
 import Testing
 
 private func object(_ text: String) throws -> [String: Any] {
@@ -35,7 +36,7 @@ private func tensors(of path: String) throws -> [String: [Int]] {
     return shapes
 }
 
-@Suite("bench, as scripts and people use it", .timeLimit(.minutes(10)))
+@Suite("bench, as scripts and people use it", .watched, .timeLimit(.minutes(10)))
 struct BenchTests {
     private func report(_ arguments: [String]) async throws -> [String: Any] {
         let outcome = try await CommandLineTool.run(["bench"] + arguments + ["--json"])

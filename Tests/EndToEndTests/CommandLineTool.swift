@@ -1,7 +1,7 @@
 import Foundation
 import Subprocess
-import Synchronization
 import SystemPackage
+import TestSupport
 import Testing
 
 /// The built `tessera`, run as a user runs it: a real process, its streams and its exit status.
@@ -45,7 +45,7 @@ struct CommandLineTool {
 
 /// A `tessera` that is under way.
 final class RunningTool: Sendable {
-    private let transcript: Transcript
+    private let transcript: Watched<Transcript>
     private let task: Task<Int32, any Error>
     private let execution: Execution
 
@@ -81,7 +81,7 @@ final class RunningTool: Sendable {
     }
 
     private init(command: [String], environment: [String: String]) async throws {
-        let transcript = Transcript()
+        let transcript = Watched(Transcript())
         let (executions, started) = AsyncThrowingStream.makeStream(of: Execution.self)
         let updates = environment.map { (Environment.Key(stringLiteral: $0.key), $0.value) }
         task = Task {
@@ -99,20 +99,20 @@ final class RunningTool: Sendable {
                         execution.standardError, as: \.errors)
                     _ = try await (output, errors)
                 }
-                transcript.end()
+                transcript.change { $0.hasEnded = true }
                 return switch result.terminationStatus {
                 case .exited(let code): code
                 case .signaled(let signal): 128 + signal
                 }
             } catch {
                 started.finish(throwing: error)
-                transcript.end()
+                transcript.change { $0.hasEnded = true }
                 throw error
             }
         }
         self.transcript = transcript
         var iterator = executions.makeAsyncIterator()
-        execution = try #require(try await iterator.next())
+        execution = try #require(await iterator.next())
     }
 
     private struct Execution: Sendable {
@@ -123,70 +123,60 @@ final class RunningTool: Sendable {
 
     func send(signal: Int32) { kill(processID, signal) }
 
-    /// Waits for the end of the process and of its streams.
+    /// Waits for the end of the process and of its streams. A test that is cancelled, by its time
+    /// limit, kills the process.
     func outcome() async throws -> CommandLineTool.Outcome {
-        let status = try await task.value
-        let text = transcript.text
+        let status = try await withTaskCancellationHandler {
+            try await task.ownValue
+        } onCancel: {
+            send(signal: SIGKILL)
+        }
+        try Task.checkCancellation()
+        let text = transcript.value
         return .init(status: status, output: text.output, errors: text.errors)
     }
 
-    /// Waits until either stream has shown `text`; false when the process ended without.
-    func hasShown(_ text: String) async -> Bool { await transcript.wait(for: text) }
+    /// Waits until either stream has shown `text`; false when the process ended without. Throws
+    /// `CancellationError`.
+    func hasShown(_ text: String) async throws -> Bool {
+        let last = try await transcript.wait {
+            $0.hasEnded || $0.output.contains(text) || $0.errors.contains(text)
+        }
+        return last.output.contains(text) || last.errors.contains(text)
+    }
 
     /// What both streams have shown so far.
-    var said: String { transcript.text.output + transcript.text.errors }
+    var said: String { transcript.value.output + transcript.value.errors }
 }
 
-/// What a process has said so far, and who waits for what.
-private final class Transcript: Sendable {
-    struct Text {
-        var output = ""
-        var errors = ""
+extension Task where Failure == any Error {
+    /// The value of a task that is cancelled with whoever waits for it.
+    var ownValue: Success {
+        get async throws {
+            try await withTaskCancellationHandler {
+                try await value
+            } onCancel: {
+                cancel()
+            }
+        }
     }
+}
 
-    private struct State {
-        var text = Text()
-        var hasEnded = false
-        var waiters: [(text: String, continuation: CheckedContinuation<Bool, Never>)] = []
-    }
+/// What a process has said so far.
+private struct Transcript: Sendable {
+    var output = ""
+    var errors = ""
+    var hasEnded = false
+}
 
-    private let state = Mutex(State())
-
-    var text: Text { state.withLock { $0.text } }
-
-    func collect(
+extension Watched<Transcript> {
+    fileprivate func collect(
         _ stream: SubprocessOutputSequence,
-        as part: any WritableKeyPath<Text, String> & Sendable
+        as part: any WritableKeyPath<Transcript, String> & Sendable
     ) async throws {
         for try await line in stream.strings() {
-            settle { $0.text[keyPath: part] += line + "\n" }
+            change { $0[keyPath: part] += line + "\n" }
         }
-    }
-
-    func end() { settle { $0.hasEnded = true } }
-
-    func wait(for text: String) async -> Bool {
-        await withCheckedContinuation { continuation in
-            settle { $0.waiters.append((text, continuation)) }
-        }
-    }
-
-    /// Changes the state, then answers every waiter whose question is decided.
-    private func settle(_ change: (inout State) -> Void) {
-        let decided = state.withLock { state in
-            change(&state)
-            var decided: [(CheckedContinuation<Bool, Never>, Bool)] = []
-            state.waiters.removeAll { waiter in
-                let isShown =
-                    state.text.output.contains(waiter.text)
-                    || state.text.errors.contains(waiter.text)
-                guard isShown || state.hasEnded else { return false }
-                decided.append((waiter.continuation, isShown))
-                return true
-            }
-            return decided
-        }
-        for (continuation, answer) in decided { continuation.resume(returning: answer) }
     }
 }
 

@@ -1,7 +1,8 @@
 import Foundation
+import TestSupport
 import Testing
 
-@Suite("plan, doctor and synthesize, as scripts use them", .timeLimit(.minutes(10)))
+@Suite("plan, doctor and synthesize, as scripts use them", .watched, .timeLimit(.minutes(10)))
 struct CommandTests {
     private func object(_ text: String) throws -> [String: Any] {
         let value = try JSONSerialization.jsonObject(with: Data(text.utf8))

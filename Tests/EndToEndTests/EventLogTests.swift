@@ -1,7 +1,8 @@
 import Foundation
+import TestSupport
 import Testing
 
-@Suite("Event logs of real runs", .serialized, .timeLimit(.minutes(10)))
+@Suite("Event logs of real runs", .watched, .serialized, .timeLimit(.minutes(10)))
 struct EventLogTests {
     private func run(_ picture: String, log: String, steps: Int = 6) -> [String] {
         [
@@ -23,8 +24,8 @@ struct EventLogTests {
             run(folder.file("a.png"), log: log, steps: 60),
             environment: ["TESSERA_TEST_MARK": marker])
         // One that has not joined yet would not be missed.
-        try #require(await tool.hasShown("\"live\":3"))
-        try #require(await tool.hasShown("\"event\":\"step\""))
+        try #require(try await tool.hasShown("\"live\":3"))
+        try #require(try await tool.hasShown("\"event\":\"step\""))
         let workers = processes(marked: marker).filter { $0 != tool.processID }
         kill(try #require(workers.first), SIGKILL)
         let outcome = try await tool.outcome()
@@ -136,7 +137,7 @@ struct EventLogTests {
     }
 }
 
-@Suite("Many jobs in one life of a coordinator", .timeLimit(.minutes(10)))
+@Suite("Many jobs in one life of a coordinator", .watched, .timeLimit(.minutes(10)))
 struct ManyJobsTests {
     @Test("leave no descriptor, thread, process or memory behind")
     func nothingLeft() async throws {

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 private func quickRun(to path: String, _ more: [String] = []) -> [String] {
@@ -8,7 +9,7 @@ private func quickRun(to path: String, _ more: [String] = []) -> [String] {
     ] + more
 }
 
-@Suite("--fault, in real processes", .serialized, .timeLimit(.minutes(10)))
+@Suite("--fault, in real processes", .watched, .serialized, .timeLimit(.minutes(10)))
 struct FaultTests {
     @Test(
         "a specification that cannot be is refused with what is possible, and nothing is begun",

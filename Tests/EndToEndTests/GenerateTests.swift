@@ -1,5 +1,6 @@
 import Foundation
 import ImageOutput
+import TestSupport
 import Testing
 
 /// A short run of the default model that has every part in it: stage one, windows, tiles.
@@ -12,10 +13,10 @@ private func quickRun(
     ] + more
 }
 
-@Suite("tessera generate, in real processes", .serialized, .timeLimit(.minutes(10)))
+@Suite("tessera generate, in real processes", .watched, .serialized, .timeLimit(.minutes(10)))
 struct GenerateTests {
     @Test(
-        "methods §14 item 38: 0, 1 and 3 workers make the same bytes",
+        "0, 1 and 3 workers make the same bytes",
         arguments: [("256x256", 4), ("900x640", 2)]
     )
     func sameBytesForAnyWorkers(size: String, steps: Int) async throws {
@@ -46,7 +47,7 @@ struct GenerateTests {
             quickRun(to: folder.file("killed.png"), ["--workers", "2", "--json"]),
             environment: [parts[0]: parts[1]]
         )
-        try #require(await tool.hasShown("\"event\":\"step\""))
+        try #require(try await tool.hasShown("\"event\":\"step\""))
         let workers = processes(marked: marker).filter { $0 != tool.processID }
         let victim = try #require(workers.first)
         kill(victim, SIGKILL)
@@ -67,7 +68,7 @@ struct GenerateTests {
         let coordinator = try await RunningTool(
             quickRun(
                 to: folder.file("joined.png"), ["--listen", "tcp://127.0.0.1:*", "--join", join]))
-        try #require(await coordinator.hasShown("waiting for workers"))
+        try #require(try await coordinator.hasShown("waiting for workers"))
         let arguments = ["worker", "--join", join, "--coordinator-timeout", "10"]
         let workers = [try await RunningTool(arguments), try await RunningTool(arguments)]
         let outcome = try await coordinator.outcome()
@@ -91,7 +92,7 @@ struct GenerateTests {
             quickRun(to: folder.file("a.png"), ["--workers", "2", "--json", "--steps", "200"]),
             environment: ["TESSERA_TEST_MARK": marker]
         )
-        try #require(await tool.hasShown("\"event\":\"step\""))
+        try #require(try await tool.hasShown("\"event\":\"step\""))
         // Each is started again for as long as its budget lasts.
         let killer = Task {
             while !Task.isCancelled {
@@ -119,7 +120,7 @@ struct GenerateTests {
             quickRun(to: folder.file("a.png"), ["--workers", "2", "--json", "--steps", "200"]),
             environment: ["TESSERA_TEST_MARK": marker]
         )
-        try #require(await tool.hasShown("\"event\":\"step\""))
+        try #require(try await tool.hasShown("\"event\":\"step\""))
         tool.send(signal: signal)
         let outcome = try await tool.outcome()
         #expect(outcome.status == 130, "\(outcome)")
@@ -135,9 +136,9 @@ struct GenerateTests {
             quickRun(
                 to: folder.file("a.png"),
                 ["--listen", "tcp://127.0.0.1:*", "--join", join, "--json", "--steps", "200"]))
-        try #require(await coordinator.hasShown("waiting for workers"))
+        try #require(try await coordinator.hasShown("waiting for workers"))
         let worker = try await RunningTool(["worker", "--join", join])
-        try #require(await coordinator.hasShown("\"event\":\"step\""))
+        try #require(try await coordinator.hasShown("\"event\":\"step\""))
         coordinator.send(signal: SIGTERM)
         #expect(try await coordinator.outcome().status == 130)
         // Without a goodbye it would dial for ten minutes.
@@ -156,7 +157,7 @@ struct GenerateTests {
         let arguments = quickRun(
             to: folder.file("resumed.png"), ["--state-dir", folder.file("state"), "--json"])
         let first = try await RunningTool(arguments)
-        try #require(await first.hasShown("\"event\":\"checkpoint\""))
+        try #require(try await first.hasShown("\"event\":\"checkpoint\""))
         first.send(signal: SIGKILL)
         _ = try await first.outcome()
 

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// An address of this machine that Tessera takes for one that leaves it: 0.0.0.0 is every one of
@@ -20,15 +21,15 @@ private func run(_ output: String, _ more: [String], steps: Int = 4) -> [String]
 
 extension RunningTool {
     /// The address after this text on either stream, up to the line's end.
-    fileprivate func address(after text: String) async -> String? {
-        guard await hasShown(text) else { return nil }
+    fileprivate func address(after text: String) async throws -> String? {
+        guard try await hasShown(text) else { return nil }
         // The line is complete once the next one is there, or right away: lines are collected
         // whole.
         return said.components(separatedBy: text).last?.components(separatedBy: "\n").first
     }
 }
 
-@Suite("Keys on the command line")
+@Suite("Keys on the command line", .watched)
 struct KeyCommandTests {
     @Test("keygen writes a secret that is its owner's alone, and overwrites nothing")
     func keygen() async throws {
@@ -171,7 +172,7 @@ struct KeyCommandTests {
     }
 }
 
-@Suite("Encrypted runs, in real processes", .serialized, .timeLimit(.minutes(10)))
+@Suite("Encrypted runs, in real processes", .watched, .serialized, .timeLimit(.minutes(10)))
 struct EncryptedRunTests {
     @Test("off this machine keys are made and handed over by the join file; the bytes are the same")
     func closedByDefault() async throws {
@@ -183,7 +184,7 @@ struct EncryptedRunTests {
             run(
                 folder.file("a.png"),
                 ["--listen", everywhere, "--join", join, "--workers", "1", "--json"]))
-        try #require(await coordinator.hasShown("waiting for workers"))
+        try #require(try await coordinator.hasShown("waiting for workers"))
         #expect(try mode(of: join) == 0o600)
         let worker = try await RunningTool(["worker", "--join", join, "--coordinator-timeout", "9"])
         let outcome = try await coordinator.outcome()
@@ -206,7 +207,7 @@ struct EncryptedRunTests {
                 folder.file("a.png"),
                 ["--listen", everywhere, "--join", join, "--insecure", "--json"]
             ))
-        try #require(await coordinator.hasShown("waiting for workers"))
+        try #require(try await coordinator.hasShown("waiting for workers"))
         let worker = try await CommandLineTool.run([
             "worker", "--join", join, "--coordinator-timeout", "30",
         ])
@@ -234,7 +235,7 @@ struct EncryptedRunTests {
                     "--listen", "tcp://127.0.0.1:*", "--key", key, "--authorized-keys", allowed,
                     "--json",
                 ], steps: 400))
-        let address = try #require(await coordinator.address(after: "waiting for workers at "))
+        let address = try #require(try await coordinator.address(after: "waiting for workers at "))
         let endpoint = String(address.prefix { $0 != "\"" })
         func token(_ name: String) async throws -> String {
             let created = try await CommandLineTool.run([
@@ -249,7 +250,7 @@ struct EncryptedRunTests {
         }
         let (good, bad) = (try await token("good"), try await token("bad"))
         let doomed = try await RunningTool(["worker", "--join", bad, "--name", "doomed"])
-        try #require(await coordinator.hasShown("doomed joined"))
+        try #require(try await coordinator.hasShown("doomed joined"))
         let revoked = try await CommandLineTool.run([
             "token", "revoke", "--authorized-keys", allowed, "bad",
         ])
@@ -278,10 +279,10 @@ struct EncryptedRunTests {
                 ], steps: 60)
         }
         let first = try await RunningTool(arguments("*"))
-        let address = try #require(await first.address(after: "waiting for workers at "))
+        let address = try #require(try await first.address(after: "waiting for workers at "))
         let port = try #require(address.prefix { $0 != "\"" }.split(separator: ":").last)
         let worker = try await RunningTool(["worker", "--join", join, "--name", "faithful"])
-        try #require(await first.hasShown("\"event\":\"step\""))
+        try #require(try await first.hasShown("\"event\":\"step\""))
         let before = try String(contentsOfFile: join, encoding: .utf8)
         first.send(signal: SIGKILL)
         _ = try await first.outcome()
@@ -302,7 +303,7 @@ struct EncryptedRunTests {
             run(
                 folder.file("a.png"), ["--listen", everywhere, "--join", join, "--json"], steps: 40
             ))
-        let address = try #require(await coordinator.address(after: "waiting for workers at "))
+        let address = try #require(try await coordinator.address(after: "waiting for workers at "))
         let port = try #require(
             address.prefix { $0 != "\"" }.split(separator: ":").last.flatMap { UInt16($0) })
         func knock() {
@@ -319,7 +320,7 @@ struct EncryptedRunTests {
         #expect(keyless.status == 65, "\(keyless)")
         #expect(keyless.errors.contains("wants an encrypted connection"), "\(keyless)")
         let worker = try await RunningTool(["worker", "--join", join])
-        try #require(await coordinator.hasShown("joined"))
+        try #require(try await coordinator.hasShown("joined"))
         knock()
         let outcome = try await coordinator.outcome()
         try #require(outcome.status == 0, "\(outcome)")
@@ -343,10 +344,10 @@ struct EncryptedRunTests {
             ], steps: 120)
         let coordinator = try await RunningTool(
             arguments, descriptors: 64)
-        let address = try #require(await coordinator.address(after: "waiting for workers at "))
+        let address = try #require(try await coordinator.address(after: "waiting for workers at "))
         let port = try #require(
             address.prefix { $0 != "\"" }.split(separator: ":").last.flatMap { UInt16($0) })
-        try #require(await coordinator.hasShown("joined"))
+        try #require(try await coordinator.hasShown("joined"))
         let crowd = (0..<200).map { _ in Stranger(port) }
         let outcome = try await coordinator.outcome()
         _ = crowd.count
@@ -379,7 +380,7 @@ struct EncryptedRunTests {
                 ], steps: 60)
         }
         let first = try await RunningTool(arguments("127.0.0.2", "*"))
-        let address = try #require(await first.address(after: "waiting for workers at "))
+        let address = try #require(try await first.address(after: "waiting for workers at "))
         let port = try #require(address.prefix { $0 != "\"" }.split(separator: ":").last)
         try "127.0.0.2 coordinator.test\n".write(toFile: hosts, atomically: false, encoding: .utf8)
         let worker = try await RunningTool(
@@ -387,7 +388,7 @@ struct EncryptedRunTests {
                 "worker", "--connect", "tcp://coordinator.test:\(port)", "--key", key,
                 "--server-key", server + ".pub", "--name", "faithful",
             ], hosts: hosts)
-        try #require(await first.hasShown("\"event\":\"step\""))
+        try #require(try await first.hasShown("\"event\":\"step\""))
         first.send(signal: SIGKILL)
         _ = try await first.outcome()
         // In place: what is mounted is the file, not its name.

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// The flags of a picture: six steps, three of them of stage one, and nine tiles.
@@ -35,7 +36,7 @@ private struct Service {
     /// Starts a coordinator and waits until it takes jobs.
     func coordinator(_ more: [String] = ["--workers", "2"]) async throws -> RunningTool {
         let tool = try await RunningTool(["coordinator", "--state-dir", state, "--json"] + more)
-        let isUp = await tool.hasShown("\"event\":\"coordinator\"")
+        let isUp = try await tool.hasShown("\"event\":\"coordinator\"")
         if !isUp { Issue.record("\(try await tool.outcome())") }
         try #require(isUp)
         return tool
@@ -81,7 +82,7 @@ private struct Service {
 
     /// Asks until it is so; the test's time limit ends it otherwise.
     func wait(until isSo: () async throws -> Bool) async throws {
-        while try await !isSo() { try Task.checkCancellation() }
+        while try await !isSo() { try await Task.sleep(for: .milliseconds(20)) }
     }
 
     func picture(_ id: String) throws -> Data {
@@ -121,7 +122,7 @@ private struct WorkerLine: Decodable {
 private func step(_ step: Int) -> String { "{\"done\":\(step),\"event\":\"step\"" }
 private func tile(_ tile: Int) -> String { "{\"done\":\(tile),\"event\":\"tile\"" }
 
-@Suite("A coordinator that stays up", .serialized, .timeLimit(.minutes(10)))
+@Suite("A coordinator that stays up", .watched, .serialized, .timeLimit(.minutes(10)))
 struct ServiceTests {
     @Test(
         "matrix row 29: a coordinator killed with a job at work and one waiting goes on by itself",
@@ -131,14 +132,14 @@ struct ServiceTests {
         let first = try await service.coordinator()
         try await service.submit(11, id: "first")
         try await service.submit(12, id: "second")
-        #expect(await first.hasShown(moment))
+        #expect(try await first.hasShown(moment))
         first.send(signal: SIGKILL)
         _ = try await first.outcome()
         let second = try await service.coordinator()
         try await service.submit(11, id: "first", ["--watch"])
         try await service.submit(12, id: "second", ["--watch"])
-        #expect(try service.picture("first") == (try await quietPictures.value)[11])
-        #expect(try service.picture("second") == (try await quietPictures.value)[12])
+        #expect(try service.picture("first") == (try await quietPictures.ownValue)[11])
+        #expect(try service.picture("second") == (try await quietPictures.ownValue)[12])
         #expect(try await service.jobs().map(\.id) == ["second", "first"])
         #expect(try service.kept(of: "first") == ["job.json"])
         try await service.stop(second, status: 0)
@@ -154,12 +155,12 @@ struct ServiceTests {
             "worker", "--join", service.state + "/workers.join", "--name", "survivor",
         ])
         try await service.submit(11, id: "lake")
-        try #require(await first.hasShown(step(2)))
+        try #require(try await first.hasShown(step(2)))
         first.send(signal: SIGKILL)
         _ = try await first.outcome()
         let second = try await service.coordinator(bind)
         try await service.submit(11, id: "lake", ["--watch"])
-        #expect(try service.picture("lake") == (try await quietPictures.value)[11])
+        #expect(try service.picture("lake") == (try await quietPictures.ownValue)[11])
         try await service.run("drain", ["survivor"])
         let outcome = try await worker.outcome()
         #expect(outcome.status == 0, "\(outcome)")
@@ -172,14 +173,14 @@ struct ServiceTests {
         let service = try Service()
         let coordinator = try await service.coordinator()
         let watcher = try await RunningTool(service.submission(11, id: "lake", ["--watch"]))
-        try #require(await coordinator.hasShown(step(1)))
+        try #require(try await coordinator.hasShown(step(1)))
         watcher.send(signal: SIGKILL)
         _ = try await watcher.outcome()
         let again = try await service.submit(11, id: "lake", ["--watch"])
         #expect(again.output == "lake\n")
         try await service.submit(12, id: "lake", status: 65)
         #expect(try await service.jobs().map(\.id) == ["lake"])
-        #expect(try service.picture("lake") == (try await quietPictures.value)[11])
+        #expect(try service.picture("lake") == (try await quietPictures.ownValue)[11])
         let begun = try await coordinator.outcomeAfter { try await service.stop($0, status: 0) }
         #expect(begun.components(separatedBy: "\"state\":\"running\"").count == 2)
     }
@@ -203,12 +204,10 @@ struct ServiceTests {
             }
             try await service.run("cancel", [id + "-waits"])
             let watcher = try await RunningTool(service.submission(11, id: id, ["--watch"]))
-            let asked = ContinuousClock.now
             try await service.run("cancel", [id])
             try await service.wait {
                 try await service.workers().allSatisfy { $0.state == "idle" && $0.inHand == 0 }
             }
-            #expect(ContinuousClock.now - asked < .seconds(60))
             #expect(try await watcher.outcome().status == 130)
             try await service.run("cancel", [id])
             for name in [id, id + "-waits"] {
@@ -219,7 +218,7 @@ struct ServiceTests {
         #expect(try await service.jobs().allSatisfy { $0.state == "cancelled" })
         // Those workers make the next picture.
         try await service.submit(11, id: "lake", ["--watch"])
-        #expect(try service.picture("lake") == (try await quietPictures.value)[11])
+        #expect(try service.picture("lake") == (try await quietPictures.ownValue)[11])
         try await service.run("cancel", ["lake"], status: 65)
         try await service.run("cancel", ["nobody"], status: 65)
         try await service.stop(coordinator, status: 0)
@@ -238,9 +237,7 @@ struct ServiceTests {
         #expect(try await service.jobs().map(\.id) == ["a", "b"])
         let table = try await service.run("status")
         #expect(table.output.contains("queued behind 1"), "\(table)")
-        let start = ContinuousClock.now
         try await service.stop(coordinator, status: 75)
-        #expect(ContinuousClock.now - start < .seconds(60))
         try await service.run("status", status: 69)
     }
 
@@ -249,11 +246,11 @@ struct ServiceTests {
         let service = try Service()
         let first = try await service.coordinator()
         try await service.submit(11, id: "lake")
-        try #require(await first.hasShown(step(2)))
+        try #require(try await first.hasShown(step(2)))
         try await service.stop(first, status: 75)
         let second = try await service.coordinator()
         try await service.submit(11, id: "lake", ["--watch"])
-        #expect(try service.picture("lake") == (try await quietPictures.value)[11])
+        #expect(try service.picture("lake") == (try await quietPictures.ownValue)[11])
         try await service.stop(second, status: 0)
         let output = try await second.outcome().output
         #expect(output.contains("\"event\":\"resumed\""), "\(output)")
@@ -298,18 +295,18 @@ struct ServiceTests {
         try FileManager.default.createDirectory(
             atPath: place, withIntermediateDirectories: true)
         try await service.submit(11, id: "lost", ["--output", place + "/a.png"])
-        try #require(await coordinator.hasShown(step(1)))
+        try #require(try await coordinator.hasShown(step(1)))
         try FileManager.default.removeItem(atPath: place)
         let lost = try await service.submit(
             11, id: "lost", ["--output", place + "/a.png", "--watch"], status: 75)
         #expect(lost.errors.contains(place), "\(lost)")
         try await service.submit(12, id: "next", ["--watch"])
-        #expect(try service.picture("next") == (try await quietPictures.value)[12])
+        #expect(try service.picture("next") == (try await quietPictures.ownValue)[12])
         try FileManager.default.createDirectory(
             atPath: place, withIntermediateDirectories: true)
         try await service.submit(11, id: "lost", ["--output", place + "/a.png", "--watch"])
         let picture = try Data(contentsOf: URL(fileURLWithPath: place + "/a.png"))
-        #expect(picture == (try await quietPictures.value)[11])
+        #expect(picture == (try await quietPictures.ownValue)[11])
         try await service.stop(coordinator, status: 0)
     }
 

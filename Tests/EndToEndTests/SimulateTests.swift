@@ -1,7 +1,8 @@
 import Foundation
+import TestSupport
 import Testing
 
-@Suite("tessera simulate, in real processes", .timeLimit(.minutes(10)))
+@Suite("tessera simulate, in real processes", .watched, .timeLimit(.minutes(10)))
 struct SimulateTests {
     @Test("seeds that pass are one line, and one object with --json")
     func quiet() async throws {

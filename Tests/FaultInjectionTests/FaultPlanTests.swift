@@ -1,7 +1,8 @@
 import FaultInjection
+import TestSupport
 import Testing
 
-@Suite("Fault plans")
+@Suite("Fault plans", .watched)
 struct FaultPlanTests {
     private func hits(_ text: String, of count: Int, seed: UInt64 = 1) throws -> [Int] {
         var plan = FaultPlan(spec: try FaultSpec(text), seed: seed)

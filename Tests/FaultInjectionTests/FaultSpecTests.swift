@@ -1,7 +1,8 @@
 import FaultInjection
+import TestSupport
 import Testing
 
-@Suite("Fault specifications")
+@Suite("Fault specifications", .watched)
 struct FaultSpecTests {
     @Test(
         "every documented form is understood",

@@ -1,9 +1,10 @@
 import Denoising
 import FaultInjection
 import Tensors
+import TestSupport
 import Testing
 
-@Suite("A faulty model", .timeLimit(.minutes(10)))
+@Suite("A faulty model", .watched, .timeLimit(.minutes(10)))
 struct FaultyModelTests {
     private let fingerprint = someConditioning.fingerprint
 

@@ -1,10 +1,11 @@
 import Foundation
 import Glibc
+import TestSupport
 import Testing
 
 @testable import FaultInjection
 
-@Suite("Bytes on a bad link")
+@Suite("Bytes on a bad link", .watched)
 struct DelayedBytesTests {
     private func conditions(
         delay: Duration = .zero, jitter: Duration = .zero, rate: Int? = nil
@@ -72,7 +73,7 @@ struct DelayedBytesTests {
     }
 }
 
-@Suite("Instructions of a proxy")
+@Suite("Instructions of a proxy", .watched)
 struct ProxyInstructionTests {
     @Test(
         "every documented instruction is understood",
@@ -108,7 +109,7 @@ struct ProxyInstructionTests {
     }
 }
 
-@Suite("A proxy between two sockets", .timeLimit(.minutes(10)))
+@Suite("A proxy between two sockets", .watched, .timeLimit(.minutes(10)))
 struct ProxyTests {
     /// A proxy on a thread of its own, and both ends of one connection through it.
     private final class Bench {

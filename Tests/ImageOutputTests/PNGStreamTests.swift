@@ -1,8 +1,9 @@
 import Foundation
 import ImageOutput
+import TestSupport
 import Testing
 
-@Suite("PNG output")
+@Suite("PNG output", .watched)
 struct PNGStreamTests {
     private func temporaryFolder() throws -> String {
         let folder = NSTemporaryDirectory() + "tessera-png-\(UUID().uuidString)"

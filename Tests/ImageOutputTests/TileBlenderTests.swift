@@ -1,8 +1,9 @@
 import Denoising
 import ImageOutput
+import TestSupport
 import Testing
 
-@Suite("Blending of decoded tiles")
+@Suite("Blending of decoded tiles", .watched)
 struct TileBlenderTests {
     private func grid(height: Int, width: Int, tile: Int = 16) -> TileGrid {
         TileGrid(latent: Extent(height: height, width: width), tile: tile, scaleFactor: 1)
@@ -29,7 +30,7 @@ struct TileBlenderTests {
     }
 
     @Test(
-        "methods §14 items 36, 37: tiles that agree where they overlap come out as the picture",
+        "tiles that agree where they overlap come out as the picture",
         arguments: [(32, 32), (37, 29), (64, 13), (12, 50), (25, 24), (49, 33), (16, 40)]
     )
     func agreeingTilesAreTheIdentity(height: Int, width: Int) {
@@ -39,7 +40,7 @@ struct TileBlenderTests {
         #expect(joined == pixels)
     }
 
-    @Test("methods §14 item 36: the ramp is 0 at its first row and (e − 1)/e at its last")
+    @Test("the ramp is 0 at its first row and (e − 1)/e at its last")
     func rampEnds() {
         let grid = grid(height: 20, width: 16)
         let rows = (0..<grid.rows).map { row in

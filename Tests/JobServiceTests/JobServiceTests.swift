@@ -2,6 +2,7 @@ import ClusterCore
 import Foundation
 import JobService
 import Synchronization
+import TestSupport
 import Testing
 import TextToImage
 
@@ -79,8 +80,9 @@ func order(
 }
 
 extension ControlAnswer {
-    var phases: [JobPhase] { if case .jobs(let jobs) = self { jobs.map(\.phase) } else { [] } }
-    var ids: [String] { if case .jobs(let jobs) = self { jobs.map(\.id) } else { [] } }
+    var jobs: [JobStatus] { if case .jobs(let jobs) = self { jobs } else { [] } }
+    var phases: [JobPhase] { jobs.map(\.phase) }
+    var ids: [String] { jobs.map(\.id) }
     var refusal: RefusalCode? {
         if case .refused(let refusal) = self { refusal.code } else { nil }
     }
@@ -117,13 +119,15 @@ final class Bench: Sendable {
 }
 
 extension AsyncStream<JobStatus> {
-    /// Waits for a job to be in this phase.
-    func wait(for id: String, _ phase: JobPhase) async {
+    /// Waits for a job to be in this phase. Throws when that will not be.
+    func wait(for id: String, _ phase: JobPhase) async throws {
         for await job in self where job.id == id && job.phase == phase { return }
+        try Task.checkCancellation()
+        Issue.record("the service ended before job \(id) was \(phase)")
     }
 }
 
-@Suite("Jobs of a coordinator that stays up", .timeLimit(.minutes(10)))
+@Suite("Jobs of a coordinator that stays up", .watched, .timeLimit(.minutes(10)))
 struct JobServiceTests {
     @Test("jobs are done one after the other, in the order they came, and stay known")
     func firstInFirstOut() async throws {
@@ -135,7 +139,7 @@ struct JobServiceTests {
                     id: "job\(number)", order: order(output: "/tmp/\(number).png"))
                 #expect(answer.ids == ["job\(number)"])
             }
-            await changes.wait(for: "job4", .done)
+            try await changes.wait(for: "job4", .done)
             #expect(service.status(id: nil).phases == Array(repeating: .done, count: 5))
             #expect(service.status(id: nil).ids == ["job4", "job3", "job2", "job1", "job0"])
         }
@@ -154,12 +158,12 @@ struct JobServiceTests {
         let bench = Bench()
         try await bench.withService(maker) { service, changes in
             #expect(service.submit(id: "lake", order: order()).ids == ["lake"])
-            await changes.wait(for: "lake", .running)
+            try await changes.wait(for: "lake", .running)
             #expect(service.submit(id: "lake", order: order()).phases == [.running])
             #expect(service.submit(id: "lake", order: order("a hill")).refusal == .conflict)
             #expect(service.status(id: nil).ids == ["lake"])
             maker.finish("lake")
-            await changes.wait(for: "lake", .done)
+            try await changes.wait(for: "lake", .done)
             #expect(service.submit(id: "lake", order: order()).phases == [.done])
         }
         #expect(maker.begun == ["lake"])
@@ -179,13 +183,13 @@ struct JobServiceTests {
                     service.submit(id: "\(number)", order: order(output: "/tmp/\(number).png"))
                         .refusal == nil)
             }
-            await changes.wait(for: "0", .running)
+            try await changes.wait(for: "0", .running)
             let late = order(output: "/tmp/late.png")
             #expect(service.submit(id: "late", order: late).refusal == .full)
             // A known job is no new one.
             #expect(service.submit(id: "2", order: order(output: "/tmp/2.png")).ids == ["2"])
             maker.finish("0")
-            await changes.wait(for: "1", .running)
+            try await changes.wait(for: "1", .running)
             #expect(service.submit(id: "late", order: late).ids == ["late"])
         }
     }
@@ -196,9 +200,9 @@ struct JobServiceTests {
         try await Bench().withService(maker) { service, changes in
             _ = service.submit(id: "a", order: order())
             #expect(service.submit(id: "b", order: order("a hill")).refusal == .conflict)
-            await changes.wait(for: "a", .running)
+            try await changes.wait(for: "a", .running)
             maker.finish("a")
-            await changes.wait(for: "a", .done)
+            try await changes.wait(for: "a", .done)
             #expect(service.submit(id: "b", order: order("a hill")).ids == ["b"])
         }
     }
@@ -211,14 +215,14 @@ struct JobServiceTests {
             _ = service.submit(id: "work", order: order(prompt))
             _ = service.submit(id: "waits", order: order(output: "/tmp/b.png"))
             _ = service.submit(id: "last", order: order(output: "/tmp/c.png"))
-            await changes.wait(for: "work", .running)
+            try await changes.wait(for: "work", .running)
             #expect(service.cancel(id: "waits").phases == [.cancelled])
             #expect(service.cancel(id: "work").phases == [.cancelled])
             #expect(service.cancel(id: "work").phases == [.cancelled])
             #expect(service.cancel(id: "nobody").refusal == .unknown)
-            await changes.wait(for: "last", .running)
+            try await changes.wait(for: "last", .running)
             maker.finish("last")
-            await changes.wait(for: "last", .done)
+            try await changes.wait(for: "last", .done)
             #expect(service.cancel(id: "last").refusal == .conflict)
             #expect(service.status(id: nil).phases == [.done, .cancelled, .cancelled])
         }
@@ -240,12 +244,12 @@ struct JobServiceTests {
             for number in 0..<3 {
                 _ = service.submit(id: "\(number)", order: order(output: "/tmp/\(number).png"))
             }
-            await changes.wait(for: "0", .running)
+            try await changes.wait(for: "0", .running)
         }
         #expect(FileManager.default.fileExists(atPath: bench.file("0/work")))
         let maker = FakeMaker()
         try await bench.withService(maker) { service, changes in
-            await changes.wait(for: "2", .done)
+            try await changes.wait(for: "2", .done)
         }
         #expect(maker.begun == ["0", "1", "2"])
     }
@@ -257,19 +261,19 @@ struct JobServiceTests {
         try await bench.withService(maker) { service, changes in
             _ = service.submit(id: "bad", order: order())
             _ = service.submit(id: "good", order: order(output: "/tmp/b.png"))
-            await changes.wait(for: "bad", .running)
+            try await changes.wait(for: "bad", .running)
             maker.finish("bad", throwing: FakeMaker.Refused(exitCode: 65))
-            await changes.wait(for: "good", .running)
-            guard case .jobs(let jobs) = service.status(id: "bad") else { return }
-            #expect(jobs[0].phase == .failed && jobs[0].exitCode == 65)
-            #expect(!jobs[0].reason.isEmpty)
+            try await changes.wait(for: "good", .running)
+            let job = try #require(service.status(id: "bad").jobs.first)
+            #expect(job.phase == .failed && job.exitCode == 65)
+            #expect(!job.reason.isEmpty)
             // What it has kept is of use again.
             #expect(FileManager.default.fileExists(atPath: bench.file("bad/work")))
             #expect(service.submit(id: "bad", order: order()).phases == [.queued])
             maker.finish("good")
-            await changes.wait(for: "bad", .running)
+            try await changes.wait(for: "bad", .running)
             maker.finish("bad")
-            await changes.wait(for: "bad", .done)
+            try await changes.wait(for: "bad", .done)
         }
         #expect(maker.begun == ["bad", "good", "bad"])
     }
@@ -281,7 +285,7 @@ struct JobServiceTests {
         try await bench.withService(maker, isRunning: false) { service, changes in
             _ = service.submit(id: "lake", order: order())
             let run = Task { try await service.run() }
-            await changes.wait(for: "lake", .running)
+            try await changes.wait(for: "lake", .running)
             maker.finish("lake", throwing: FakeMaker.Refused(exitCode: nil))
             await #expect(throws: FakeMaker.Refused.self) { try await run.value }
             #expect(service.unfinished.map(\.id) == ["lake"])

@@ -1,7 +1,8 @@
 import Locking
+import TestSupport
 import Testing
 
-@Suite("Lock")
+@Suite("Lock", .watched)
 struct LockTests {
     @Test("what many tasks add up under a lock is the sum of all")
     func counts() async {

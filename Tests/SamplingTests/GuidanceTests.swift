@@ -1,8 +1,11 @@
 import Sampling
 import Tensors
+import TestSupport
 import Testing
 
-@Suite("methods.md 14, item 27: classifier-free guidance")
+@Suite(
+    "Classifier-free guidance (arXiv 2207.12598) and its rescale (arXiv 2305.08891, equations 15 and 16)",
+    .watched)
 struct GuidanceTests {
     private let conditional = Latent(
         channels: 1, height: 2, width: 3, values: [0.5, -1, 2, 0.25, 3, -0.75])

@@ -1,9 +1,10 @@
 import Foundation
 import Sampling
 import Tensors
+import TestSupport
 import Testing
 
-@Suite("methods.md 14, item 39: counter-based random numbers")
+@Suite("Counter-based random numbers (Salmon et al., SC 2011)", .watched)
 struct RandomTests {
     @Test("Philox 4x32-10 gives Random123's known answers")
     func knownAnswers() {
@@ -114,7 +115,7 @@ struct RandomTests {
     }
 }
 
-@Suite("The initial noise of PyTorch")
+@Suite("The initial noise of PyTorch", .watched)
 struct TorchNoiseTests {
     @Test("torch.Generator(\"cpu\") draws the same numbers", arguments: Goldens.all.noise)
     func cpu(golden: Goldens.Noise) {

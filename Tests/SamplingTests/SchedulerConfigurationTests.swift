@@ -1,8 +1,9 @@
 import Foundation
 import Sampling
+import TestSupport
 import Testing
 
-@Suite("Scheduler configurations")
+@Suite("Scheduler configurations", .watched)
 struct SchedulerConfigurationTests {
     @Test(
         "A setting that is not supported is refused by its name",

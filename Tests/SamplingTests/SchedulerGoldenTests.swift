@@ -1,8 +1,9 @@
 import Sampling
 import Tensors
+import TestSupport
 import Testing
 
-@Suite("methods.md 14, item 21: schedules equal diffusers'")
+@Suite("Schedules equal diffusers'", .watched)
 struct SchedulerGoldenTests {
     private func scheduler(for golden: Goldens.Schedule) throws -> any Scheduler {
         let entry = try #require(Schedulers.all.first { $0.className == golden.className })
@@ -97,7 +98,7 @@ struct SchedulerGoldenTests {
     }
 
     @Test(
-        "methods.md 10.1: SDXL's first timestep, first sigma and initial sigma",
+        "SDXL's first timestep, first sigma and initial sigma are diffusers'",
         arguments: [
             (10, 901.0, 8.390685, 8.450065), (20, 951, 11.028331, 11.073576),
             (25, 961, 11.676046, 11.718791), (30, 958, 11.476846, 11.520330),
@@ -116,7 +117,7 @@ struct SchedulerGoldenTests {
         #expect(abs(scheduler.timesteps[steps - 1].sigma - 0.041314) < 1e-6)
     }
 
-    @Test("methods.md 10.1: ᾱ and σ of the training schedule")
+    @Test("ᾱ and σ of the training schedule (arXiv 2112.10752: √β linear)")
     func trainingSchedule() {
         let schedule = NoiseSchedule(
             trainTimesteps: 1000, betaStart: 0.00085, betaEnd: 0.012, betaSchedule: .scaledLinear)

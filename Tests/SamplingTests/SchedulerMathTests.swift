@@ -1,5 +1,6 @@
 import Sampling
 import Tensors
+import TestSupport
 import Testing
 
 /// SDXL's schedule.
@@ -15,9 +16,11 @@ private func single(_ value: Float) -> Latent {
     Latent(channels: 1, height: 1, width: 1, values: [value])
 }
 
-@Suite("methods.md 14, items 22, 24, 17: what the samplers compute")
+@Suite(
+    "What the samplers compute (Euler: arXiv 2206.00364, algorithm 1; DDIM: arXiv 2010.02502, equation 12)",
+    .watched)
 struct SchedulerMathTests {
-    @Test("Item 22: Euler is DDIM in other units, but for the last step", arguments: [10, 25, 50])
+    @Test("Euler is DDIM in other units, but for the last step", arguments: [10, 25, 50])
     func eulerEqualsDDIM(steps: Int) throws {
         var euler = try EulerDiscreteScheduler(
             configuration: sdxl("EulerDiscreteScheduler"), steps: steps)
@@ -39,7 +42,7 @@ struct SchedulerMathTests {
     }
 
     @Test(
-        "Item 24: on Gaussian data Euler multiplies by the closed form",
+        "on Gaussian data Euler multiplies by the closed form",
         arguments: [
             (1.0, 10, 0.104102245), (1, 50, 0.073933811), (0.5, 10, 0.047904862),
             (0.5, 50, 0.036210933),
@@ -59,7 +62,7 @@ struct SchedulerMathTests {
     }
 
     @Test(
-        "Item 24: on Gaussian data DDIM multiplies by the closed form",
+        "on Gaussian data DDIM multiplies by the closed form",
         arguments: [(1.0, 50, 0.973613660), (0.5, 50, 0.478573423), (0.5, 10, 0.406577442)])
     func ddimOnGaussianData(deviation: Double, steps: Int, golden: Double) throws {
         var ddim = try DDIMScheduler(configuration: sdxl("DDIMScheduler"), steps: steps)
@@ -108,7 +111,7 @@ struct SchedulerMathTests {
     }
 }
 
-@Suite("Every registered scheduler")
+@Suite("Every registered scheduler", .watched)
 struct SchedulerConformanceTests {
     static let names = Schedulers.all.map(\.name)
 
@@ -129,7 +132,7 @@ struct SchedulerConformanceTests {
         }
     }
 
-    @Test("Item 17: the step of a mean is the mean of the steps", arguments: names)
+    @Test("the step of a mean is the mean of the steps", arguments: names)
     func isAffine(name: String) throws {
         var scheduler = try scheduler(name, steps: 9)
         let state = single(1.25)

@@ -1,7 +1,8 @@
 import Tensors
+import TestSupport
 import Testing
 
-@Suite("Tensors, checksums and fingerprints")
+@Suite("Tensors, checksums and fingerprints", .watched)
 struct TensorsTests {
     @Test("CRC-32C gives RFC 3720's check values")
     func checksumKnownAnswers() {

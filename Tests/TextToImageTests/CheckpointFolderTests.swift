@@ -2,10 +2,11 @@ import Denoising
 import DurableFiles
 import Foundation
 import Tensors
+import TestSupport
 import Testing
 import TextToImage
 
-@Suite("The folder a killed run goes on from", .timeLimit(.minutes(10)))
+@Suite("The folder a killed run goes on from", .watched, .timeLimit(.minutes(10)))
 final class CheckpointFolderTests {
     private let path = NSTemporaryDirectory() + "tessera-state-\(UUID().uuidString)"
 

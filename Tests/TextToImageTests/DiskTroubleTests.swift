@@ -4,12 +4,19 @@ import DurableFiles
 import Foundation
 import Synchronization
 import Tensors
+import TestSupport
 import Testing
 import TextToImage
 
 private let diskFull = FileFailure(path: "disk", code: ENOSPC)
 
-@Suite("A disk that is full, slow or taken away", .timeLimit(.minutes(10)))
+extension StateEvent {
+    fileprivate var isRecovery: Bool {
+        if case .recovered = self { true } else { false }
+    }
+}
+
+@Suite("A disk that is full, slow or taken away", .watched, .timeLimit(.minutes(10)))
 final class DiskTroubleTests: Sendable {
     private let studio: ToyStudio
     private let generator: ImageGenerator
@@ -30,8 +37,18 @@ final class DiskTroubleTests: Sendable {
     func fullDisk() async throws {
         let picture = try await quietPicture()
         let attempts = Mutex(0)
+        let log = EventLog<StateEvent>()
+        // Every step has its own write, not put together with the next one's.
+        let executor = ToyExecutor(onAnswer: { item in
+            guard case .denoise(let task) = item else { return }
+            switch task.step {
+            case 1: try await log.wait(for: \.isWarning)
+            case 2: try await log.wait(for: \.isRecovery)
+            default: break
+            }
+        })
         let report = try await studio.run(
-            generator, to: output, state: state,
+            generator, to: output, state: state, with: executor,
             beforeWrite: { write in
                 guard write.kind == .checkpoint else { return }
                 let attempt = attempts.withLock { count in
@@ -39,16 +56,16 @@ final class DiskTroubleTests: Sendable {
                     return count
                 }
                 if attempt == 1 { throw diskFull }
-            })
+            }, stateLog: log)
         #expect(report.failure == nil)
         #expect(bytes(of: output) == picture)
         let failures = report.stateEvents.filter(\.isWarning)
         #expect(failures.count == 1)
         #expect(failures.first?.description.contains("No space left on device") == true)
-        #expect(
-            report.stateEvents.contains {
-                if case .recovered(_, let failures) = $0 { failures == 1 } else { false }
-            })
+        let recoveries = report.stateEvents.compactMap { event in
+            if case .recovered(_, let failures) = event { failures } else { nil }
+        }
+        #expect(recoveries == [1])
     }
 
     @Test("a disk that stays full costs the run nothing but its checkpoints, said once")
@@ -86,22 +103,25 @@ final class DiskTroubleTests: Sendable {
     func slowDisk() async throws {
         let picture = try await quietPicture()
         let isDenoised = DispatchSemaphore(value: 0)
+        let hasWaited = Mutex(false)
         let isFirst = Mutex(true)
         let steps = generator.picture.plan.stepCount
         let report = try await studio.run(
             generator, to: output, state: state,
             beforeWrite: { write in
-                // The first write takes as long as all steps together. If denoising waited for
-                // it, this would never end.
+                // The first write takes as long as all steps together.
                 guard write.kind == .checkpoint else { return }
                 let isFirst = isFirst.withLock { isFirst in
                     defer { isFirst = false }
                     return isFirst
                 }
-                if isFirst { isDenoised.wait() }
+                guard isFirst else { return }
+                let isOver = isDenoised.wait(timeout: .now() + 60) == .timedOut
+                hasWaited.withLock { $0 = isOver }
             },
             onEvent: { if $0 == .progress(.step(done: steps, of: steps)) { isDenoised.signal() } })
         #expect(report.failure == nil)
+        #expect(!hasWaited.withLock { $0 }, "denoising waited for the disk")
         #expect(bytes(of: output) == picture)
         let saved = report.stateEvents.compactMap { event in
             if case .saved(let step, _, _, _) = event { step } else { nil }
@@ -174,7 +194,7 @@ final class DiskTroubleTests: Sendable {
             guard case .denoise(let task) = item, task.step == 1,
                 taken.withLock({ $0 == nil })
             else { return }
-            await log.wait {
+            try await log.wait {
                 if case .saved(step: 1, _, _, _) = $0 { true } else { false }
             }
             try takeOver()
@@ -203,7 +223,9 @@ final class DiskTroubleTests: Sendable {
             generator, to: output, state: state,
             with: ToyExecutor(onAnswer: { item in
                 // The first checkpoint is surely written, not overtaken by the next.
-                if case .denoise(let task) = item, task.step == 1 { await taken.wait { _ in true } }
+                if case .denoise(let task) = item, task.step == 1 {
+                    try await taken.wait { _ in true }
+                }
             }),
             beforeWrite: { [self] write in
                 guard write.kind == .checkpoint, taken.all.isEmpty else { return }
@@ -216,7 +238,7 @@ final class DiskTroubleTests: Sendable {
     }
 }
 
-@Suite("Whether the disks have room is asked before a run")
+@Suite("Whether the disks have room is asked before a run", .watched)
 struct HeadRoomTests {
     private let demands = [
         DiskDemand(folder: "/out", purpose: "the picture", byteCount: 3 << 20),

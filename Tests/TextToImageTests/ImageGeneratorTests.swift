@@ -2,10 +2,11 @@ import Denoising
 import Foundation
 import ImageOutput
 import Tensors
+import TestSupport
 import Testing
 import TextToImage
 
-@Suite("A request's whole path, with a toy in the network's place")
+@Suite("A request's whole path, with a toy in the network's place", .watched)
 final class ImageGeneratorTests {
     private let studio: ToyStudio
 

@@ -1,7 +1,8 @@
+import TestSupport
 import Testing
 import TextToImage
 
-@Suite("Picture sizes as people write them")
+@Suite("Picture sizes as people write them", .watched)
 struct PictureSizeTests {
     @Test("width x height and multiples of the native side are understood")
     func understood() {

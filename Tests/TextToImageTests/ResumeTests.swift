@@ -3,6 +3,7 @@ import DurableFiles
 import Foundation
 import Synchronization
 import Tensors
+import TestSupport
 import Testing
 import TextToImage
 
@@ -41,7 +42,9 @@ extension WorkItem {
     }
 }
 
-@Suite("A run that is killed at any moment goes on to the same bytes", .timeLimit(.minutes(10)))
+@Suite(
+    "A run that is killed at any moment goes on to the same bytes", .watched,
+    .timeLimit(.minutes(10)))
 final class ResumeTests {
     private let studio: ToyStudio
     private let generator: ImageGenerator
@@ -68,7 +71,7 @@ final class ResumeTests {
             // Nothing is being written while the picture is taken.
             let done = item.step
             if done > 0 {
-                await log.wait { if case .saved(done, _, _, _) = $0 { true } else { false } }
+                try await log.wait { if case .saved(done, _, _, _) = $0 { true } else { false } }
             }
             camera.take("before the answer \(item.index)")
         })
@@ -128,7 +131,7 @@ final class ResumeTests {
             let stopped = ToyExecutor(onAnswer: { item in
                 guard case .denoise = item, item.index + item.step > 0 else { return }
                 // None is overtaken by the next.
-                await log.wait {
+                try await log.wait {
                     guard case .saved(item.step, item.index, _, _) = $0 else { return false }
                     return true
                 }

@@ -4,6 +4,7 @@ import Foundation
 import ImageOutput
 import Synchronization
 import Tensors
+import TestSupport
 import TextToImage
 
 /// Answers at once, by a formula: predictions are half the sample, and tiles have pixels that say
@@ -151,36 +152,15 @@ final class ToyStudio: Sendable {
 
 /// Events in the order of their coming, from any thread.
 final class EventLog<Event: Sendable>: Sendable {
-    private struct State {
-        var events: [Event] = []
-        var waiters:
-            [(isIt: @Sendable (Event) -> Bool, continuation: CheckedContinuation<Void, Never>)] = []
-    }
+    private let events = Watched<[Event]>([])
 
-    private let state = Mutex(State())
+    var all: [Event] { events.value }
 
-    var all: [Event] { state.withLock { $0.events } }
+    func add(_ event: Event) { events.change { $0.append(event) } }
 
-    func add(_ event: Event) {
-        let served = state.withLock { state in
-            state.events.append(event)
-            let served = state.waiters.filter { $0.isIt(event) }.map(\.continuation)
-            state.waiters.removeAll { $0.isIt(event) }
-            return served
-        }
-        for continuation in served { continuation.resume() }
-    }
-
-    /// Returns when such an event has come.
-    func wait(for isIt: @escaping @Sendable (Event) -> Bool) async {
-        await withCheckedContinuation { continuation in
-            let isThere = state.withLock { state in
-                if state.events.contains(where: isIt) { return true }
-                state.waiters.append((isIt, continuation))
-                return false
-            }
-            if isThere { continuation.resume() }
-        }
+    /// Returns when such an event has come. Throws `CancellationError`.
+    func wait(for isIt: @escaping @Sendable (Event) -> Bool) async throws {
+        try await events.wait { $0.contains(where: isIt) }
     }
 }
 

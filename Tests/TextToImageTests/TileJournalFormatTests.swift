@@ -1,10 +1,11 @@
 import Denoising
 import Tensors
+import TestSupport
 import Testing
 
 @testable import TextToImage
 
-@Suite("Headers of journalled tiles")
+@Suite("Headers of journalled tiles", .watched)
 struct TileJournalFormatTests {
     /// 28 bytes with a right checksum.
     private func header(_ index: UInt32, _ height: UInt32, _ width: UInt32, _ count: UInt32)

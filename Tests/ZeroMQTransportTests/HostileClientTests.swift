@@ -1,6 +1,7 @@
 import ClusterCore
 import Foundation
 import Locking
+import TestSupport
 import Testing
 
 @testable import ZeroMQTransport
@@ -21,9 +22,9 @@ private struct Fortress: Sendable {
         func add(_ line: String) { lines.withLock { $0.append(line) } }
     }
 
-    /// Waits until the counters say so; false after half a minute.
+    /// Waits until the counters say so; false after two minutes.
     func counts(_ condition: (TransportCounters) -> Bool) async throws -> Bool {
-        let deadline = ContinuousClock.now + .seconds(30)
+        let deadline = ContinuousClock.now + .seconds(120)
         while ContinuousClock.now < deadline {
             if condition(router.counters) { return true }
             try await Task.sleep(for: .milliseconds(10))
@@ -97,7 +98,7 @@ private func withFortress(
     }
 }
 
-@Suite("Hostile clients at an encrypted door", .serialized, .timeLimit(.minutes(10)))
+@Suite("Hostile clients at an encrypted door", .watched, .serialized, .timeLimit(.minutes(10)))
 struct HostileClientTests {
     @Test(
         "matrix 41: what is not ZeroMQ is refused at the greeting and counted",
@@ -107,7 +108,7 @@ struct HostileClientTests {
     func notZeroMQ(bytes: [UInt8]) async throws {
         try await withFortress { fortress, _ in
             let client = try #require(RawClient(fortress.router.endpoint, sending: bytes))
-            #expect(client.isClosed(within: 10))
+            #expect(client.isClosed(within: 120))
             #expect(try await fortress.counts { $0.totalRefused >= 1 })
         }
     }
@@ -136,7 +137,7 @@ struct HostileClientTests {
             // A newcomer gets in between them.
             let key = try CurveKeyPair.generate()
             try fortress.keys.authorize("late", key.publicKey)
-            let late = try fortress.dealer(key)
+            let late = try fortress.dealer(key, limits: quickLimits())
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { try await late.run(tickInterval: .milliseconds(20)) {} }
                 late.send([[5], [6]], expendable: false)
@@ -146,7 +147,7 @@ struct HostileClientTests {
                 try await group.waitForAll()
             }
             #expect(try await fortress.refused(.abandoned, crowd))
-            #expect(clients.allSatisfy { $0.isClosed(within: 5) })
+            #expect(clients.allSatisfy { $0.isClosed(within: 120) })
         }
     }
 
@@ -214,7 +215,10 @@ struct HostileClientTests {
         try await withFortress { fortress, group in
             let key = try CurveKeyPair.generate()
             try fortress.keys.authorize("guest", key.publicKey)
-            let guest = try fortress.dealer(key)
+            // Whoever is not answered for so long dials again, and is told there.
+            var limits = quickLimits()
+            limits.lostAfter = .seconds(10)
+            let guest = try fortress.dealer(key, limits: limits)
             let life = Task { try await guest.run(tickInterval: .milliseconds(20)) {} }
             guest.send([[1]], expendable: false)
             var answers = guest.inbound.makeAsyncIterator()
@@ -238,7 +242,7 @@ struct HostileClientTests {
         try await withFortress { fortress, group in
             let key = try CurveKeyPair.generate()
             try fortress.keys.authorize("guest", key.publicKey)
-            let guest = try fortress.dealer(key)
+            let guest = try fortress.dealer(key, limits: quickLimits())
             group.addTask { try await guest.run(tickInterval: .milliseconds(20)) {} }
             // Within the library's limit: handed on, for the codec to refuse, and counted.
             guest.send([Array(repeating: 0, count: 2 << 20)], expendable: false)
@@ -255,7 +259,8 @@ struct HostileClientTests {
         try await withFortress { fortress, group in
             let key = try CurveKeyPair.generate()
             try fortress.keys.authorize("guest", key.publicKey)
-            let guest = try fortress.dealer(key, routingID: [8, 8])
+            let guest = try fortress.dealer(
+                key, routingID: [8, 8], limits: quickLimits())
             group.addTask { try await guest.run(tickInterval: .milliseconds(20)) {} }
             guest.send([[1]], expendable: false)
             var answers = guest.inbound.makeAsyncIterator()
@@ -273,7 +278,8 @@ struct HostileClientTests {
             let (alice, mallory) = (try CurveKeyPair.generate(), try CurveKeyPair.generate())
             try fortress.keys.authorize("alice", alice.publicKey)
             try fortress.keys.authorize("mallory", mallory.publicKey)
-            let first = try fortress.dealer(alice, routingID: [8, 8])
+            let first = try fortress.dealer(
+                alice, routingID: [8, 8], limits: quickLimits())
             group.addTask { try await first.run(tickInterval: .milliseconds(20)) {} }
             first.send([[1]], expendable: false)
             var answers = first.inbound.makeAsyncIterator()
@@ -291,7 +297,7 @@ struct HostileClientTests {
     }
 }
 
-@Suite("Hostile clients at an open door", .serialized, .timeLimit(.minutes(10)))
+@Suite("Hostile clients at an open door", .watched, .serialized, .timeLimit(.minutes(10)))
 struct HostilePlaintextTests {
     /// Runs `body` beside a plaintext router that echoes and a worker that is answered before and
     /// after.
@@ -318,9 +324,9 @@ struct HostilePlaintextTests {
         }
     }
 
-    /// Waits until this was refused; false after half a minute.
+    /// Waits until this was refused; false after two minutes.
     private func isRefused(_ reason: RefusalReason, by router: RouterTransport) async -> Bool {
-        let deadline = ContinuousClock.now + .seconds(30)
+        let deadline = ContinuousClock.now + .seconds(120)
         while router.counters.refused[reason] == nil, ContinuousClock.now < deadline {
             try? await Task.sleep(for: .milliseconds(10))
         }
@@ -353,7 +359,7 @@ struct HostilePlaintextTests {
                 \.self)
             client.send(frame)
             #expect(await isRefused(.silent, by: router))
-            #expect(client.isClosed(within: 5))
+            #expect(client.isClosed(within: 120))
         }
     }
 
@@ -391,8 +397,8 @@ struct HostilePlaintextTests {
     func notZeroMQ(bytes: [UInt8]) async throws {
         try await withOpenRouter { router in
             let client = try #require(RawClient(router.endpoint, sending: bytes))
-            #expect(client.isClosed(within: 10))
-            let deadline = ContinuousClock.now + .seconds(10)
+            #expect(client.isClosed(within: 120))
+            let deadline = ContinuousClock.now + .seconds(120)
             while router.counters.totalRefused == 0, ContinuousClock.now < deadline {
                 try await Task.sleep(for: .milliseconds(10))
             }
@@ -408,7 +414,7 @@ private func crowdSize(_ wanted: Int, descriptorsEach: Int) -> Int {
     return min(wanted, max(16, (Descriptors.limit - 700) / 2 / descriptorsEach))
 }
 
-@Suite("Many clients at once", .serialized, .timeLimit(.minutes(10)))
+@Suite("Many clients at once", .watched, .serialized, .timeLimit(.minutes(10)))
 struct CrowdTests {
     @Test("matrix 53: of two workers with one address the second dials anew with a fresh one")
     func collision() async throws {
@@ -448,11 +454,17 @@ struct CrowdTests {
         let crowd = crowdSize(512, descriptorsEach: 12)
         try await withFortress { fortress, group in
             let clock = ContinuousClock()
-            let dealers = try (0..<crowd).map { _ in try fortress.dealer(fortress.friendKey) }
+            let dealers = try (0..<crowd).map { _ in
+                try fortress.dealer(fortress.friendKey, limits: quickLimits())
+            }
             let start = clock.now
             for dealer in dealers {
-                dealer.send([[1], [2]], expendable: false)
-                group.addTask { try await dealer.run(tickInterval: .seconds(1)) {} }
+                // As workers do, each greets until it is answered.
+                group.addTask {
+                    try await dealer.run(tickInterval: .seconds(1)) {
+                        dealer.send([[1], [2]], expendable: true)
+                    }
+                }
             }
             for dealer in dealers {
                 var answers = dealer.inbound.makeAsyncIterator()

@@ -1,10 +1,11 @@
 import ClusterCore
 import Foundation
+import TestSupport
 import Testing
 
 @testable import ZeroMQTransport
 
-@Suite("Text forms of keys")
+@Suite("Text forms of keys", .watched)
 struct TextEncodingTests {
     @Test("RFC 32's example in Z85")
     func z85Vector() {
@@ -42,7 +43,7 @@ struct TextEncodingTests {
     }
 }
 
-@Suite("Keys")
+@Suite("Keys", .watched)
 struct CurveKeyTests {
     @Test("a fresh pair belongs together, and no two are alike")
     func generate() throws {
@@ -83,7 +84,7 @@ struct CurveKeyTests {
     }
 }
 
-@Suite("Tokens")
+@Suite("Tokens", .watched)
 struct JoinTokenTests {
     private func token(expiry: UnixTime? = 2_000_000_000) throws -> JoinToken {
         JoinToken(
@@ -134,7 +135,7 @@ struct JoinTokenTests {
     }
 }
 
-@Suite("The list of authorised keys")
+@Suite("The list of authorised keys", .watched)
 struct AllowListTests {
     @Test("a key is unknown, admitted, or expired")
     func verdicts() throws {
@@ -262,7 +263,7 @@ struct AllowListTests {
     }
 }
 
-@Suite("Key files")
+@Suite("Key files", .watched)
 struct KeyFileTests {
     @Test("a secret that others can read is refused with what to run")
     func exposed() throws {

@@ -1,11 +1,12 @@
 import ClusterCore
+import TestSupport
 import Testing
 
 @testable import ZeroMQTransport
 
 private let start = ContinuousClock.now
 
-@Suite("What a router knows of its connections")
+@Suite("What a router knows of its connections", .watched)
 struct ConnectionLedgerTests {
     private let alice = PeerID(bytes: [1])
 
@@ -131,7 +132,7 @@ struct ConnectionLedgerTests {
     }
 }
 
-@Suite("How refusals are told")
+@Suite("How refusals are told", .watched)
 struct RefusalLogTests {
     @Test("a flood is one line per reason and period, with the numbers")
     func flood() {
@@ -177,7 +178,7 @@ struct RefusalLogTests {
     }
 }
 
-@Suite("How a worker takes a refusal")
+@Suite("How a worker takes a refusal", .watched)
 struct DialRecordTests {
     private func record(encrypts: Bool = true) -> DialRecord {
         DialRecord(endpoint: "tcp://x:1", encrypts: encrypts, silenceLimit: .seconds(10))

@@ -1,5 +1,6 @@
 import ClusterCore
 import Foundation
+import TestSupport
 import Testing
 import ZeroMQTransport
 
@@ -54,7 +55,7 @@ extension RouterTransport {
     }
 }
 
-@Suite("ZeroMQ transports on loopback", .serialized, .timeLimit(.minutes(10)))
+@Suite("ZeroMQ transports on loopback", .watched, .serialized, .timeLimit(.minutes(10)))
 struct TransportTests {
     @Test("the endpoint names the real port")
     func realPort() throws {
@@ -306,7 +307,7 @@ struct TransportTests {
     }
 }
 
-@Suite("Endpoints")
+@Suite("Endpoints", .watched)
 struct EndpointTests {
     @Test(
         "plaintext does not leave the machine unless that is asked for",

@@ -109,6 +109,7 @@ let package = Package(
         // Adapters: one C library or one concern each.
         library("DurableFiles"),
         library("ComputeBackends", ["Tensors", "CKernels"], settings: computing),
+        library("OutputChannels", ["Locking", deque]),
         library(
             "DiffusionModels",
             ["Tensors", "Sampling", "Denoising", "ComputeBackends", "DurableFiles"],
@@ -129,8 +130,8 @@ let package = Package(
         library(
             "ClusterRuntime",
             [
-                "ClusterCore", "WireCodec", "ZeroMQTransport", "Denoising", "Locking", "Tensors",
-                logging, lifecycle,
+                "ClusterCore", "WireCodec", "ZeroMQTransport", "Denoising", "Locking",
+                "OutputChannels", "Tensors", logging, lifecycle,
             ]
         ),
         library("ClusterLaunch", ["Locking", logging, subprocess, systemPackage]),
@@ -164,9 +165,8 @@ let package = Package(
                 "TextToImage", "JobService", "ClusterRuntime", "ClusterLaunch", "ClusterSimulation",
                 "ZeroMQTransport", "ClusterCore",
                 "WireCodec", "DefaultModel", "DiffusionModels", "ComputeBackends", "ImageOutput",
-                "DurableFiles", "Denoising", "FaultInjection", "Sampling", "Tensors", arguments,
-                heap, logging, lifecycle,
-                unixSignals,
+                "DurableFiles", "Denoising", "FaultInjection", "OutputChannels", "Sampling",
+                "Tensors", arguments, heap, logging, lifecycle, unixSignals,
             ],
             swiftSettings: house
         ),
@@ -212,6 +212,7 @@ let package = Package(
             ]
         ),
         tests("DurableFilesTests", ["DurableFiles"]),
+        tests("OutputChannelsTests", ["OutputChannels"]),
         tests("JobServiceTests", ["JobService", "TextToImage", "ClusterCore", "Denoising"]),
         tests("ClusterLaunchTests", ["ClusterLaunch", logging]),
         tests(

@@ -5,7 +5,6 @@ import ClusterRuntime
 import ComputeBackends
 import DiffusionModels
 import Foundation
-import Logging
 import Tensors
 import TextToImage
 import ZeroMQTransport
@@ -272,15 +271,6 @@ final class LocalInvitation: Sendable {
 
     deinit {
         if let folder { try? FileManager.default.removeItem(atPath: folder) }
-    }
-}
-
-extension Logger {
-    /// Warnings and worse, on standard error.
-    static var quiet: Logger {
-        var logger = Logger(label: "tessera") { StreamLogHandler.standardError(label: $0) }
-        logger.logLevel = .error
-        return logger
     }
 }
 

@@ -147,6 +147,3 @@ struct JobStatusRecord: Encodable {
     let exitCode: Int
     let output: String
 }
-
-/// Prints a line at once, also into a pipe.
-func printLine(_ line: String) { FileHandle.standardOutput.write(Data((line + "\n").utf8)) }

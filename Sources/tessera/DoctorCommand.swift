@@ -1,5 +1,4 @@
 import ArgumentParser
-import Foundation
 
 /// Looks at the machine and the model and says what is missing.
 struct DoctorCommand: ParsableCommand {
@@ -21,12 +20,9 @@ struct DoctorCommand: ParsableCommand {
     func run() throws {
         let report = DoctorReport.examine(modelFolder: { try model.folder() })
         if json {
-            let encoder = JSONEncoder()
-            encoder.keyEncodingStrategy = .convertToSnakeCase
-            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-            print(String(decoding: try encoder.encode(report), as: UTF8.self))
+            try printJSON(report)
         } else {
-            print(report.text)
+            printLine(report.text)
         }
         if !report.problems.isEmpty { throw ExitStatus.badData.code }
     }

@@ -3,6 +3,7 @@ import ClusterCore
 import Denoising
 import FaultInjection
 import Foundation
+import OutputChannels
 import Synchronization
 import TextToImage
 
@@ -180,13 +181,11 @@ final class FaultDrill: Sendable {
         }
     }
 
-    func say(_ text: String) {
-        FileHandle.standardError.write(Data("tessera: \(text)\n".utf8))
-    }
+    func say(_ text: String) { tessera.say("tessera: \(text)") }
 }
 
 /// Appends a JSON line per fault. One write(2) per line, so that lines of processes that share
-/// the file, or die at once, are whole.
+/// the file are whole.
 private final class FaultLog: Sendable {
     private struct Line: Encodable {
         let event = "fault"
@@ -201,20 +200,27 @@ private final class FaultLog: Sendable {
         let who: String
     }
 
-    private let descriptor: Int32
+    private let channel: OutputChannel
     private let name: String
+    /// Whether a pipe's reader stood still once: it is not waited for again.
+    private let isStalled = Mutex(false)
 
     init(_ path: String, name: String) throws(CommandFailure) {
-        descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
-        self.name = name
+        // A pipe that nobody reads is an error at once instead of a wait.
+        let flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC
+        let descriptor = open(path, flags | O_NONBLOCK, 0o644)
         guard descriptor >= 0 else {
-            throw CommandFailure(
-                .usage,
-                "--fault-log \(path) cannot be written (\(String(cString: strerror(errno))))")
+            let reason =
+                errno == ENXIO ? "nobody reads that pipe" : String(cString: strerror(errno))
+            throw CommandFailure(.usage, "--fault-log \(path) cannot be written (\(reason))")
         }
+        _ = fcntl(descriptor, F_SETFL, O_APPEND)
+        channel = OutputChannel(
+            descriptor: descriptor, use: .news(lost: Output.lostEvents), capacity: 1 << 20)
+        self.name = name
     }
 
-    deinit { close(descriptor) }
+    deinit { channel.close() }
 
     func write(_ fault: InjectedFault) {
         let line = Line(
@@ -223,9 +229,12 @@ private final class FaultLog: Sendable {
             ms: monotonicMilliseconds(), pid: getpid(), who: name)
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        guard var bytes = try? encoder.encode(line) else { return }
-        bytes.append(UInt8(ascii: "\n"))
-        bytes.withUnsafeBytes { _ = Foundation.write(descriptor, $0.baseAddress, $0.count) }
+        guard let bytes = try? encoder.encode(line) else { return }
+        channel.send(bytes + [UInt8(ascii: "\n")])
+        // The process may die of this very fault.
+        isStalled.withLock { isStalled in
+            if !isStalled { isStalled = !channel.flush(within: .milliseconds(200)) }
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 import ArgumentParser
 import FaultInjection
 import Foundation
+import OutputChannels
+import UnixSignals
 import ZeroMQTransport
 
 /// A bad network between a worker and its coordinator.
@@ -12,7 +14,7 @@ struct FaultProxyCommand: ParsableCommand {
             Workers connect to --listen instead of to the coordinator. Instructions are read from \
             standard input, one per line: cut up, cut down, cut both, heal, reset, delay 200ms, \
             jitter 100ms, rate 1MB/s, rate off, reset-every 2s, reset-every off, status. Each is \
-            answered by a JSON object on standard output. SIGTERM and SIGINT end it.
+            answered by a JSON object on standard output. SIGTERM, SIGINT and SIGHUP end it.
 
             A cut stalls a direction as lost packets do: what was sent arrives when it heals, and \
             connections dialled meanwhile do not come about.
@@ -98,14 +100,14 @@ struct FaultProxyCommand: ParsableCommand {
         conditions.bytesPerSecond = throttle
         conditions.resetEvery = resetEvery
         conditions.cut = cut
-        let stop = try SignalPipe(SIGTERM, SIGINT)
+        let stop = try SignalPipe(Signals.ending.map(\.rawValue))
         let proxy: TCPProxy
         do throws(ProxyError) {
             proxy = try TCPProxy(listening: listen, to: to, conditions: conditions)
         } catch {
             throw CommandFailure(.usage, "\(error)")
         }
-        Self.say("A BAD NETWORK on purpose: forwarding \(proxy.address) to \(to)")
+        say("tessera: A BAD NETWORK on purpose: forwarding \(proxy.address) to \(to)")
         Self.answer(Answer(did: "listen", address: proxy.address, problem: nil, counts: nil))
         proxy.run(until: stop.descriptor, instructions: STDIN_FILENO) { outcome, counts in
             switch outcome {
@@ -129,13 +131,8 @@ struct FaultProxyCommand: ParsableCommand {
     private static func answer(_ answer: Answer) {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        guard var line = try? encoder.encode(answer) else { return }
-        line.append(UInt8(ascii: "\n"))
-        FileHandle.standardOutput.write(line)
-    }
-
-    private static func say(_ text: String) {
-        FileHandle.standardError.write(Data("tessera: \(text)\n".utf8))
+        guard let line = try? encoder.encode(answer) else { return }
+        Output.events.send(line + [UInt8(ascii: "\n")])
     }
 }
 
@@ -144,7 +141,7 @@ private final class SignalPipe {
     let descriptor: Int32
 
     /// To be made before the process has other threads: they inherit what is blocked.
-    init(_ signals: Int32...) throws {
+    init(_ signals: [Int32]) throws {
         var set = sigset_t()
         sigemptyset(&set)
         for signal in signals { sigaddset(&set, signal) }

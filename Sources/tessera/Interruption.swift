@@ -1,5 +1,6 @@
 import Dispatch
 import Foundation
+import OutputChannels
 import Synchronization
 import UnixSignals
 
@@ -9,24 +10,24 @@ struct Interrupted: Error, CustomStringConvertible {
     var description: String { "interrupted by \(signal)" }
 }
 
-/// Runs `body`; SIGINT and SIGTERM cancel it, and ``Interrupted`` is thrown once it has cleaned
+/// Runs `body`; the signals that end a program cancel it, and ``Interrupted`` is thrown once it has cleaned
 /// up. When that takes longer than `grace`, as in the middle of a long forward, `overdue` ends
 /// the process: supervisors kill what does not end in time. A second signal finds no handler any
-/// more and ends the process at once.
+/// more and ends the process at once, and nobody waits for the readers of a result any longer.
 func withInterruption<Result: Sendable>(
     grace: Duration = .seconds(20),
     overdue: @escaping @Sendable (Interrupted) -> Never = { Main.abandon(with: $0) },
     _ body: @escaping @Sendable () async throws -> Result
 ) async throws -> Result {
-    let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm)
+    let signals = await UnixSignalsSequence(trapping: Signals.ending)
     let cleanup = Cleanup()
     defer { cleanup.isOver.withLock { $0 = true } }
     return try await withThrowingTaskGroup(of: Result?.self) { group in
         group.addTask { try await body() }
         group.addTask {
             for await received in signals {
-                signal(SIGINT, SIG_DFL)
-                signal(SIGTERM, SIG_DFL)
+                Signals.endAtNext()
+                Output.results.abandon()
                 let interruption = Interrupted(signal: received)
                 cleanup.mustEnd(within: grace) { overdue(interruption) }
                 throw interruption

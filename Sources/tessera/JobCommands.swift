@@ -58,7 +58,7 @@ struct CancelCommand: AsyncParsableCommand {
 
     func run() async throws {
         let job = try SubmitCommand.job(in: try await coordinator.ask(.cancel(id: id)))
-        print("\(job.id): \(job.story)")
+        printLine("\(job.id): \(job.story)")
     }
 }
 
@@ -116,7 +116,8 @@ struct DrainCommand: AsyncParsableCommand {
         guard case .workers(let workers) = try await coordinator.ask(.drain(name: name)) else {
             return
         }
-        print("\(name): asked to leave" + (workers.count > 1 ? ", all \(workers.count)" : ""))
+        let others = workers.count > 1 ? ", all \(workers.count)" : ""
+        printLine("\(name): asked to leave\(others)")
     }
 }
 
@@ -170,13 +171,13 @@ extension WorkerStatus {
 
 /// Columns as wide as their widest cell.
 private func printTable(_ titles: [String], _ rows: [[String]], none: String) {
-    guard !rows.isEmpty else { return print(none) }
+    guard !rows.isEmpty else { return printLine(none) }
     let lines = [titles] + rows
     let widths = titles.indices.map { column in lines.map { $0[column].count }.max() ?? 0 }
     for line in lines {
         let cells = zip(line, widths).map { cell, width in
             cell + String(repeating: " ", count: width - cell.count)
         }
-        print(cells.joined(separator: "  ").trimmingCharacters(in: .whitespaces))
+        printLine(cells.joined(separator: "  ").trimmingCharacters(in: .whitespaces))
     }
 }

@@ -39,11 +39,6 @@ struct KeygenCommand: ParsableCommand {
             throw error
         }
         say("secret key in \(output): keep it; public key in \(open): hand it out")
-        print(key.publicKey)
+        printLine("\(key.publicKey)")
     }
-}
-
-/// A line on standard error.
-func say(_ line: String) {
-    FileHandle.standardError.write(Data("\(line)\n".utf8))
 }

@@ -48,15 +48,16 @@ struct PlanCommand: ParsableCommand {
         _ = try picture.initialNoise(from: latents)
         switch format {
         case .text:
-            print(picture.plan)
+            printLine("\(picture.plan)")
             let tiles = picture.tiles
-            print("decoded in \(tiles.rows * tiles.columns) tiles")
+            printLine("decoded in \(tiles.rows * tiles.columns) tiles")
         case .json:
             if expand { try checkExpandable(picture.plan) }
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
             let document = PlanDocument(picture.plan, expanded: expand)
-            FileHandle.standardOutput.write(try encoder.encode(document) + Data("\n".utf8))
+            Output.print(try encoder.encode(document))
+            printLine("")
         }
     }
 

@@ -1,4 +1,5 @@
 import Foundation
+import OutputChannels
 
 /// Progress on standard error: a bar that redraws itself on a terminal, a line now and then
 /// elsewhere. Times are of the monotonic clock.
@@ -21,7 +22,7 @@ struct ProgressDisplay {
     /// A line of its own, such as "2 workers ready".
     mutating func note(_ text: String) {
         closeBar()
-        write(text + "\n")
+        say(text)
     }
 
     /// `done` of `total` units of a phase. The first call of a phase starts its clock.
@@ -34,18 +35,19 @@ struct ProgressDisplay {
         }
         let elapsed = clock.now - phaseStart
         if isTerminal {
-            write("\r" + bar(done: done, total: total, elapsed: elapsed) + "\u{1B}[K")
+            let bar = bar(done: done, total: total, elapsed: elapsed)
+            Output.messages.send(Array("\r\(bar)\u{1B}[K".utf8), replaceable: true)
             barIsOpen = true
             if done == total { closeBar() }
         } else if done == total || isTimeForALine {
             lastLine = clock.now
-            write(line(done: done, total: total, elapsed: elapsed) + "\n")
+            say(line(done: done, total: total, elapsed: elapsed))
         }
     }
 
     /// Ends a half-drawn bar, so that what follows starts on a line of its own.
     mutating func closeBar() {
-        if barIsOpen { write("\n") }
+        if barIsOpen { say("") }
         barIsOpen = false
     }
 
@@ -70,10 +72,6 @@ struct ProgressDisplay {
         guard done > 0, done < total else { return counts }
         let remaining = elapsed / Double(done) * Double(total - done)
         return counts + ", about \(clockText(remaining)) left"
-    }
-
-    private func write(_ text: String) {
-        FileHandle.standardError.write(Data(text.utf8))
     }
 }
 

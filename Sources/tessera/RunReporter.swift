@@ -2,6 +2,7 @@ import ClusterCore
 import Denoising
 import FaultInjection
 import Foundation
+import OutputChannels
 import Synchronization
 import Tensors
 import TextToImage
@@ -232,7 +233,8 @@ final class RunReporter: Sendable {
                 ])
         } else {
             display.withLock { $0.note("done in \(clockText(duration))") }
-            print(output)
+            Output.keepOrder()
+            Output.events.send(Array("\(output)\n".utf8))
         }
     }
 
@@ -260,9 +262,7 @@ final class RunReporter: Sendable {
         let fields = fields.merging(
             ["event": .string(event), "ms": .int(Int(monotonicMilliseconds()))]
         ) { $1 }
-        guard var line = try? encoder.encode(fields) else { return }
-        line.append(UInt8(ascii: "\n"))
-        // Under the lock: events come from several threads, lines stay whole.
-        display.withLock { _ in FileHandle.standardOutput.write(line) }
+        guard let line = try? encoder.encode(fields) else { return }
+        Output.events.send(line + [UInt8(ascii: "\n")])
     }
 }

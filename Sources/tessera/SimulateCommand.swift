@@ -96,7 +96,7 @@ struct SimulateCommand: AsyncParsableCommand {
         if let replay { return try replayed(replay) }
         var tally = SimulationTally()
         if trace {
-            var simulation = Simulation(options(for: range.lowerBound)) { print($0) }
+            var simulation = Simulation(options(for: range.lowerBound)) { printLine($0) }
             tally.add(simulation.run())
         } else {
             try await runAll { tally.add($0) }
@@ -149,11 +149,11 @@ struct SimulateCommand: AsyncParsableCommand {
     }
 
     private func replayed(_ path: String) throws {
-        let report = try ReplayReport.run(path: path, trace: trace ? { print($0) } : nil)
+        let report = try ReplayReport.run(path: path, trace: trace ? { printLine($0) } : nil)
         if json {
             try printJSON(report.json)
         } else {
-            print(report.text)
+            printLine(report.text)
         }
         if !report.isClean { throw ExitStatus.bug.code }
     }
@@ -175,8 +175,8 @@ struct SimulateCommand: AsyncParsableCommand {
                     seconds: first.at.sinceStart / .seconds(1), text: first.text,
                     replay: command(for: report.options)))
         } else {
-            print("seed \(report.options.seed): \(first)")
-            print("  again: \(command(for: report.options))")
+            printLine("seed \(report.options.seed): \(first)")
+            printLine("  again: \(command(for: report.options))")
         }
     }
 
@@ -185,7 +185,7 @@ struct SimulateCommand: AsyncParsableCommand {
         if json {
             try printJSON(tally.summary)
         } else {
-            print(tally.text)
+            printLine(tally.text)
         }
     }
 }

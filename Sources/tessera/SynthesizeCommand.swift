@@ -73,7 +73,7 @@ struct SynthesizeCommand: ParsableCommand {
             display.update("writing", done: Int(share * Double(parts)), total: parts)
         }
         display.closeBar()
-        print(output)
+        printLine(output)
     }
 
     private enum Source {

@@ -16,7 +16,9 @@ struct Tessera: ParsableCommand {
         commandName: "tessera",
         abstract: "Ultra-high-resolution pictures from latent diffusion models, on many machines.",
         discussion: """
-            Progress goes to standard error, results to standard output.
+            Progress goes to standard error, results to standard output. A reader that is gone, \
+            stands still or has a full disk stops nothing and changes no exit code. A terminal \
+            that is closed (SIGHUP) ends a run as SIGTERM does, unless it was started with nohup.
 
             EXAMPLES
               tessera generate --prompt "hills at dawn" --workers 2 --output hills.png
@@ -40,10 +42,15 @@ struct Tessera: ParsableCommand {
 @main
 enum Main {
     static func main() async {
-        // A peer or a pipe that goes away is an error of the call that notices, not a death.
-        signal(SIGPIPE, SIG_IGN)
-        // Nor is a file that grows to the user's limit: it is a full disk like any other.
-        signal(SIGXFSZ, SIG_IGN)
+        Signals.prepare()
+        let status = await status()
+        Signals.end(with: status)
+        Output.finish()
+        exit(status)
+    }
+
+    /// Runs the command; the exit code is its own, whoever listens to what it says.
+    private static func status() async -> Int32 {
         do {
             var command = try Tessera.parseAsRoot()
             if var asynchronous = command as? any AsyncParsableCommand {
@@ -51,22 +58,29 @@ enum Main {
             } else {
                 try command.run()
             }
+            return EXIT_SUCCESS
         } catch {
-            exit(with: error)
+            return status(of: error)
         }
     }
 
-    /// Says what went wrong in one sentence and ends the process with its code.
-    private static func exit(with error: any Error) -> Never {
-        guard let status = ExitStatus(of: error) else { Tessera.exit(withError: error) }
-        FileHandle.standardError.write(Data("tessera: \(error)\n".utf8))
-        Foundation.exit(status.rawValue)
+    /// Says what went wrong in one sentence, or what the argument parser says, such as help.
+    private static func status(of error: any Error) -> Int32 {
+        if let status = ExitStatus(of: error) {
+            say("tessera: \(error)")
+            return status.rawValue
+        }
+        let text = Tessera.fullMessage(for: error)
+        let code = Tessera.exitCode(for: error)
+        if !text.isEmpty { code.isSuccess ? printLine(text) : say(text) }
+        return code.rawValue
     }
 
     /// As for any other error, without waiting for what other threads are at.
     static func abandon(with error: any Error) -> Never {
         let status = ExitStatus(of: error) ?? .bug
-        FileHandle.standardError.write(Data("tessera: \(error)\n".utf8))
+        say("tessera: \(error)")
+        Output.finish()
         _exit(status.rawValue)
     }
 }

@@ -98,7 +98,7 @@ extension TokenCommand {
                     + "\(options.authorizedKeys) \(name)")
             let token = JoinToken(
                 endpoint: endpoint, serverKey: server, workerKey: worker, expiry: expiry)
-            print(token.text)
+            printLine(token.text)
         }
     }
 
@@ -134,15 +134,11 @@ extension TokenCommand {
                 }
             }
             if json {
-                let encoder = JSONEncoder()
-                encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-                let object = ["keys": rows]
-                print(String(decoding: try encoder.encode(object), as: UTF8.self))
-                return
+                return try printJSON(["keys": rows])
             }
             for row in rows {
                 let facts = [row.name ?? row.file, row.key, row.expires ?? "never", row.state]
-                print(facts.compactMap { $0 }.joined(separator: "  "))
+                printLine(facts.compactMap { $0 }.joined(separator: "  "))
             }
         }
     }
@@ -178,7 +174,7 @@ extension TokenCommand {
                 let isMeant = named.contains { $0.file == entry.file }
                 guard isMeant || key.map(keys.contains) == true else { continue }
                 try KeyFiles.remove("\(options.authorizedKeys)/\(entry.file)")
-                print("revoked \(entry.file)")
+                printLine("revoked \(entry.file)")
             }
         }
     }

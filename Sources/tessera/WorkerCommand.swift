@@ -133,7 +133,8 @@ struct WorkerCommand: AsyncParsableCommand {
             onHang: { reason in
                 // The thread that hangs cannot be stopped; whoever started this process can
                 // start another.
-                FileHandle.standardError.write(Data("tessera: \(reason)\n".utf8))
+                say("tessera: \(reason)")
+                Output.finish()
                 _exit(ExitStatus.bug.rawValue)
             },
             decorate: { drill?.decorated($0, limits: limits) ?? $0 },
@@ -171,12 +172,17 @@ struct WorkerCommand: AsyncParsableCommand {
         return JoinFile(endpoint: connect ?? "", insecure: insecure, keys: keys)
     }
 
-    /// Runs the worker; the first SIGTERM or SIGINT drains it, the second does not wait.
+    /// Runs the worker; the first signal to end drains it, the second does not wait.
     private func withDraining(_ worker: Worker) async throws {
-        let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint)
+        let signals = await UnixSignalsSequence(trapping: Signals.ending)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask {
-                for await _ in signals { worker.drain() }
+                var isDraining = false
+                // A terminal that goes away says so several times.
+                for await signal in signals where signal != .sighup || !isDraining {
+                    isDraining = true
+                    worker.drain()
+                }
             }
             defer { group.cancelAll() }
             try await worker.run()

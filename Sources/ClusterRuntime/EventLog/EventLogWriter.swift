@@ -1,12 +1,16 @@
 package import ClusterCore
 internal import Foundation
 internal import Locking
+internal import OutputChannels
 
-/// Writes a coordinator's events to a file as they happen, on a task of its own: the coordinator
-/// never waits for it. What cannot be written ends the log, with a warning, and never the run.
+/// Writes a coordinator's events to a file as they happen, on a task and a thread of its own: the
+/// coordinator never waits for it, nor does the run's end for a reader who does not read. What
+/// cannot be written ends the log, with a warning, and never the run.
 package final class EventLogWriter: EventRecorder {
-    /// Events that may wait for the disk; some minutes of a busy coordinator.
+    /// Events that may wait to be put into words; some minutes of a busy coordinator.
     private static let maximumWaiting = 1 << 17
+    /// Bytes that may wait for the disk or for a pipe's reader.
+    private static let maximumWaitingBytes = 64 << 20
     /// Bytes collected before they are written; a tick writes them too.
     private static let blockBytes = 64 << 10
 
@@ -16,7 +20,7 @@ package final class EventLogWriter: EventRecorder {
     }
 
     private let path: String
-    private let file: FileHandle
+    private let channel: OutputChannel
     private let warn: @Sendable (String) -> Void
     private let entries: AsyncStream<Entry>
     private let sink: AsyncStream<Entry>.Continuation
@@ -37,8 +41,9 @@ package final class EventLogWriter: EventRecorder {
             throw .notWritable(path, reason: reason)
         }
         _ = fcntl(descriptor, F_SETFL, 0)
-        let file = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
-        self.file = file
+        // Room is left for the last block and for the words that end the log.
+        channel = OutputChannel(
+            descriptor: descriptor, use: .record, capacity: Self.maximumWaitingBytes + 1 << 20)
         (entries, sink) = AsyncStream.makeStream(
             bufferingPolicy: .bufferingOldest(Self.maximumWaiting))
     }
@@ -79,8 +84,8 @@ package final class EventLogWriter: EventRecorder {
     }
 
     /// Writes what is recorded while `body` runs, which has to outlive the coordinator, and
-    /// returns when all of it is in the file, also when `body` throws or is cancelled. Once in a
-    /// writer's life.
+    /// returns when all of it is in the file or nobody takes it, also when `body` throws or is
+    /// cancelled. Once in a writer's life.
     package func recording<Result>(_ body: () async throws -> Result) async rethrows -> Result {
         // A task of its own, because the end of a cancelled run belongs into the log, too.
         let writing = Task { await write() }
@@ -97,29 +102,47 @@ package final class EventLogWriter: EventRecorder {
     }
 
     private func write() async {
-        var page = Page(file: file)
+        var page = Page(channel: channel)
+        var problem: String?
         do {
-            for await entry in entries { try page.write(entry) }
-            let reason = hasOverflown.withLock { $0 } ? "the disk is too slow" : nil
-            try page.end(stopped: reason)
-            if let reason { warn("the event log \(path) ends early: \(reason)") }
+            for await entry in entries {
+                try page.write(entry)
+                if channel.loss != nil { break }
+                if channel.waitingBytes > Self.maximumWaitingBytes {
+                    stopRecording()
+                    break
+                }
+            }
+            if hasOverflown.withLock({ $0 }) { problem = "whoever takes it is too slow" }
+            try page.end(stopped: problem)
         } catch {
-            sink.finish()
-            hasOverflown.withLock { $0 = true }
-            warn("the event log \(path) ends early: \(error.localizedDescription)")
+            problem = error.localizedDescription
         }
-        try? file.close()
+        stopRecording()
+        let isWritten = await channel.finished()
+        channel.close()
+        if case .failed(let code) = channel.loss {
+            problem = unsafe String(cString: strerror(code))
+        }
+        if !isWritten { problem = "nobody reads it any longer" }
+        if let problem { warn("the event log \(path) ends early: \(problem)") }
+    }
+
+    /// What is recorded from now on is not.
+    private func stopRecording() {
+        hasOverflown.withLock { $0 = true }
+        sink.finish()
     }
 
     /// What is written next.
     private struct Page {
-        let file: FileHandle
+        let channel: OutputChannel
         private let encoder = EventLogFormat.encoder()
         private var digests: EventLogDigests?
         private var events = 0
-        private var block = Data()
+        private var block: [UInt8] = []
 
-        init(file: FileHandle) { self.file = file }
+        init(channel: OutputChannel) { self.channel = channel }
 
         mutating func write(_ entry: Entry) throws {
             switch entry {
@@ -128,40 +151,40 @@ package final class EventLogWriter: EventRecorder {
                     EventLogFormat.Header(
                         file: EventLogFormat.kind, format: EventLogFormat.version, setup: setup))
                 digests = EventLogDigests(header: header)
-                try add(header)
-                try flush()
+                add(header)
+                flush()
             case .event(let event, let effects, let now):
                 guard var digests else { return }
                 try digests.add(event, at: now.nanoseconds)
                 try digests.add(effects)
                 self.digests = digests
                 events += 1
-                try add(
+                add(
                     try encoder.encode(
                         EventLogFormat.Line(
                             at: now.nanoseconds, event: event, check: digests.checkText,
                             effects: digests.effectsText)))
-                if case .tick = event { try flush() }
+                if case .tick = event { flush() }
             }
         }
 
         mutating func end(stopped: String?) throws {
             guard let digests else { return }
-            try add(
+            add(
                 try encoder.encode(
                     EventLogFormat.End(
                         events: events, stopped: stopped, check: digests.checkText)))
-            try flush()
+            flush()
         }
 
-        private mutating func add(_ line: Data) throws {
-            block.append(line)
+        private mutating func add(_ line: Data) {
+            block.append(contentsOf: line)
             block.append(UInt8(ascii: "\n"))
-            if block.count >= EventLogWriter.blockBytes { try flush() }
+            if block.count >= EventLogWriter.blockBytes { flush() }
         }
 
-        private mutating func flush() throws {
-            try file.write(contentsOf: block)
+        private mutating func flush() {
+            channel.send(block)
             block.removeAll(keepingCapacity: true)
         }
     }

@@ -103,17 +103,9 @@ extension BenchReport {
         if json {
             try printJSON(self)
         } else {
-            Swift.print(text)
+            printLine(text)
         }
     }
-}
-
-/// Prints one object on a line of its own, at once; keys in snake_case.
-func printJSON(_ value: some Encodable) throws {
-    let encoder = JSONEncoder()
-    encoder.keyEncodingStrategy = .convertToSnakeCase
-    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    FileHandle.standardOutput.write(try encoder.encode(value) + Data("\n".utf8))
 }
 
 /// Three significant digits or more: `12.3 µs`, `45.6 ms`, `1.234 s`.

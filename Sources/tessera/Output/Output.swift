@@ -38,6 +38,7 @@ enum Output {
             results.send(Array(rest.prefix(1 << 20)))
             rest = rest.dropFirst(1 << 20)
         }
+        if isOneTerminal { results.flush(within: .milliseconds(100)) }
     }
 
     /// Lets what was said arrive before what is printed next, for those who see both.

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Dispatch
 import FaultInjection
 import Foundation
 import OutputChannels
@@ -136,29 +137,33 @@ struct FaultProxyCommand: ParsableCommand {
     }
 }
 
-/// Becomes readable when one of some signals arrives.
+/// Becomes readable when one of some signals arrives, whichever thread takes it.
 private final class SignalPipe {
     let descriptor: Int32
+    private let bell: Int32
+    private let sources: [any DispatchSourceSignal]
 
-    /// To be made before the process has other threads: they inherit what is blocked.
     init(_ signals: [Int32]) throws {
-        var set = sigset_t()
-        sigemptyset(&set)
-        for signal in signals { sigaddset(&set, signal) }
-        pthread_sigmask(SIG_BLOCK, &set, nil)
         var ends: [Int32] = [0, 0]
         guard pipe(&ends) == 0 else {
             throw CommandFailure(.bug, "no descriptor for signals is left")
         }
-        descriptor = ends[0]
-        let (awaited, bell) = (set, ends[1])
-        Thread.detachNewThread {
-            var set = awaited
-            var signal: Int32 = 0
-            sigwait(&set, &signal)
-            close(bell)
+        let bell = ends[1]
+        (descriptor, self.bell) = (ends[0], bell)
+        let isHeard = DispatchSemaphore(value: 0)
+        sources = signals.map { signal in
+            let source = DispatchSource.makeSignalSource(signal: signal, queue: .global())
+            source.setEventHandler { _ = write(bell, [1] as [UInt8], 1) }
+            source.setRegistrationHandler { isHeard.signal() }
+            source.resume()
+            isHeard.wait()
+            return source
         }
     }
 
-    deinit { close(descriptor) }
+    deinit {
+        for source in sources { source.cancel() }
+        close(descriptor)
+        close(bell)
+    }
 }

@@ -121,7 +121,7 @@ struct OutputChannelTests {
         let tool = try await start(
             """
             exec "$T" generate --prompt x --size 2x --steps 500 --state-dir s --output a.png \
-            --json > >(head -1 >&2) 2> >(head -1)
+            --json > >(head -1 >&2) 2> >(head -1 >/dev/null)
             """)
         try #require(await tool.hasShown("\"event\":\"plan\""))
         tool.send(signal: signal)
@@ -158,6 +158,18 @@ struct OutputChannelTests {
         #expect(question.status == 0, "\(question)")
         deaf.send(signal: SIGTERM)
         _ = try await deaf.outcome()
+    }
+
+    @Test(
+        "a proxy ends in order at every signal that ends, and when nobody reads its messages",
+        arguments: [SIGINT, SIGTERM, SIGHUP])
+    func proxy(signal: Int32) async throws {
+        let tool = try await start(
+            "exec \"$T\" fault-proxy --listen 127.0.0.1:0 --to 127.0.0.1:9 2>/dev/full")
+        try #require(await tool.hasShown("\"did\":\"listen\""))
+        tool.send(signal: signal)
+        let outcome = try await tool.outcome()
+        #expect(outcome.status == 0, "\(outcome)")
     }
 
     @Test("a result arrives to the last byte, at whatever pace it is read")

@@ -122,7 +122,8 @@ let package = Package(
             "WireCodec", ["ClusterCore", "Denoising", "Sampling", "Tensors", "CWireMessages"],
             settings: computing),
         library(
-            "ZeroMQTransport", ["ClusterCore", "CZeroMQ", "CChecksum", "Locking", deque],
+            "ZeroMQTransport",
+            ["ClusterCore", "CZeroMQ", "CChecksum", "DurableFiles", "Locking", deque],
             exclude: ["THREAT-MODEL.md"]
         ),
 
@@ -190,13 +191,14 @@ let package = Package(
         tests(
             "DiffusionModelsTests",
             [
-                "DiffusionModels", "DefaultModel", "ComputeBackends", "Denoising", "Sampling",
-                "Tensors", "CAllocationCounter",
+                "DiffusionModels", "DefaultModel", "DurableFiles", "ComputeBackends", "Denoising",
+                "Sampling", "Tensors", "CAllocationCounter",
             ]
         ),
-        tests("ImageOutputTests", ["ImageOutput", "Denoising"]),
+        tests("ImageOutputTests", ["ImageOutput", "Denoising", "DurableFiles"]),
         tests("WireCodecTests", ["WireCodec", "ClusterCore", "Denoising", "Tensors"]),
-        tests("ZeroMQTransportTests", ["ZeroMQTransport", "ClusterCore", "Locking"]),
+        tests(
+            "ZeroMQTransportTests", ["ZeroMQTransport", "ClusterCore", "DurableFiles", "Locking"]),
         tests(
             "ClusterRuntimeTests",
             [

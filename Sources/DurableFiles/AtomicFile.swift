@@ -4,55 +4,96 @@ internal import Foundation
 /// temporary name, is brought to disk, then renamed. Abandoned before ``commit()``, it leaves
 /// nothing and what was there before stays.
 ///
+/// Where the name is a symbolic link, the file that it leads to is replaced or made. A file that is
+/// replaced hands on its mode, its owner and its group as far as this process may give them; other
+/// names of it (hard links) keep what it was. Nothing but a regular file is ever replaced.
+///
 /// Temporary files are locked (flock) while they are written. A killed process leaves its own
 /// behind without a lock; the next file written under the same name removes it.
 package struct AtomicFile: ~Copyable {
     package let path: String
-    /// The temporary file, for libraries that write by themselves; closed with this value.
-    package let descriptor: Int32
-    private let temporaryPath: String
-    private var isCommitted = false
+    private let way: Way
+    private var isOver = false
 
-    private static let suffix = ".partial"
+    private enum Way {
+        case file(Draft)
+        case stream(OpenStream)
+    }
+
+    /// What grows under a temporary name.
+    private struct Draft {
+        let target: FileTarget
+        let name: String
+        let descriptor: Int32
+        let access: FileAccess
+        let replaces: Bool
+    }
 
     /// Opens the temporary file, which tells whether `path` can be written. Throws
-    /// ``FileFailure`` when `path` names a folder or nothing, or the system refuses.
-    package init(path: String) throws(FileFailure) {
-        try Self.checkName(path)
-        Self.removeAbandoned(for: path)
-        let temporary = try Self.openTemporary(for: path)
+    /// ``FileFailure`` when `path` names nothing or anything but a file, a file that may not be
+    /// written or, unless `replacing`, any file (`EEXIST`), or the system refuses.
+    package init(
+        path: String, access: FileAccess = .everyone, replacing: Bool = true
+    ) throws(FileFailure) {
+        let target = try FileTarget(path)
+        let existing = try target.existing()
+        if let existing {
+            guard replacing else { throw FileFailure(path: path, code: EEXIST) }
+            try target.checkReplaceable(existing)
+        }
+        Self.removeAbandoned(for: target)
+        // One that replaces another is nobody's to see before it has that one's mode.
+        let mode = existing == nil ? access.limit & 0o666 : 0o600
+        let (name, descriptor) = try Self.openTemporary(for: target, mode: mode)
         self.path = path
-        temporaryPath = temporary.path
-        descriptor = temporary.descriptor
+        way = .file(
+            Draft(
+                target: target, name: name, descriptor: descriptor, access: access,
+                replaces: replacing))
+    }
+
+    /// The same at a place that may be a stream: then there is no temporary file, and bytes go out
+    /// as they are written.
+    package init(_ place: OutputPlace) throws(FileFailure) {
+        switch place {
+        case .file(let path): try self.init(path: path)
+        case .stream(let stream): self.init(stream)
+        }
+    }
+
+    private init(_ stream: OpenStream) {
+        path = stream.path
+        way = .stream(stream)
     }
 
     deinit {
+        guard case .file(let draft) = way else { return }
         // Unlinked while the lock is held: nobody else then takes it for an abandoned one.
-        if !isCommitted { unsafe unlink(temporaryPath) }
-        close(descriptor)
+        if !isOver { unsafe unlinkat(draft.target.folder, draft.name, 0) }
+        close(draft.descriptor)
     }
 
     /// Takes the room for `byteCount` bytes, so that a full disk shows before anything is
     /// written. File systems that cannot do this find out while writing.
     package func preallocate(_ byteCount: Int) throws(FileFailure) {
-        guard byteCount > 0 else { return }
+        guard byteCount > 0, case .file(let draft) = way else { return }
         var code = EINTR
-        while code == EINTR { code = posix_fallocate(descriptor, 0, byteCount) }
+        while code == EINTR { code = posix_fallocate(draft.descriptor, 0, byteCount) }
         guard code == 0 || code == EOPNOTSUPP || code == EINVAL || code == ENOSYS else {
             throw FileFailure(path: path, code: code)
         }
     }
 
-    /// Appends all of `bytes`.
+    /// Appends all of `bytes`. A stream whose reader is slow is waited for.
     package func write(_ bytes: UnsafeRawBufferPointer) throws(FileFailure) {
-        var rest = unsafe bytes
-        while let address = rest.baseAddress, rest.count > 0 {
-            let count = unsafe Foundation.write(descriptor, address, rest.count)
-            if count < 0 {
-                if errno == EINTR { continue }
-                throw .ofLastCall(path: path)
+        switch way {
+        case .stream(let stream): try unsafe stream.write(bytes)
+        case .file(let draft):
+            var rest = unsafe bytes
+            while rest.count > 0 {
+                let count = try unsafe writeOnce(rest, to: draft.descriptor, for: path)
+                unsafe rest = UnsafeRawBufferPointer(rebasing: rest[count...])
             }
-            unsafe rest = UnsafeRawBufferPointer(rebasing: rest[count...])
         }
     }
 
@@ -64,18 +105,26 @@ package struct AtomicFile: ~Copyable {
         try outcome.get()
     }
 
-    /// Brings the file to disk and makes it appear; what was there under its name is replaced.
+    /// Brings the file to disk and makes it appear, in the place of what was there under its name.
     package mutating func commit() throws(FileFailure) {
-        guard fsync(descriptor) == 0, unsafe rename(temporaryPath, path) == 0 else {
-            throw .ofLastCall(path: path)
+        guard case .file(let draft) = way else { return }
+        let target = draft.target
+        if let existing = try target.existing() {
+            draft.access.adopt(existing, by: draft.descriptor)
         }
-        isCommitted = true
-        syncFolder(of: path)
+        guard fsync(draft.descriptor) == 0 else { throw .ofLastCall(path: path) }
+        // Once more, as late as can be: a pipe or a link may have come meanwhile.
+        _ = try target.existing()
+        try target.put(draft.name, replacing: draft.replaces)
+        // One that was not to replace has both names until this value goes.
+        isOver = draft.replaces
     }
 
     /// Writes a whole small file at once.
-    package static func write(_ bytes: [UInt8], to path: String) throws(FileFailure) {
-        var file = try AtomicFile(path: path)
+    package static func write(
+        _ bytes: [UInt8], to path: String, access: FileAccess = .everyone, replacing: Bool = true
+    ) throws(FileFailure) {
+        var file = try AtomicFile(path: path, access: access, replacing: replacing)
         try file.preallocate(bytes.count)
         try file.write(bytes)
         try file.commit()
@@ -85,28 +134,56 @@ package struct AtomicFile: ~Copyable {
     package static func checkWritable(_ path: String) throws(FileFailure) {
         _ = try AtomicFile(path: path)
     }
+}
 
-    // MARK: - Temporary files
+// MARK: - Temporary files
 
-    private static func checkName(_ path: String) throws(FileFailure) {
-        guard !path.isEmpty, !path.hasSuffix("/") else {
-            throw FileFailure(path: path, code: EINVAL, reason: "a file name is missing")
+extension AtomicFile {
+    private static let suffix = ".partial"
+
+    /// Bytes of a file's name that are kept in that of its temporary one: what is added to them is
+    /// at most 31 bytes, and some encrypting file systems take 143 in all.
+    private static let maximumStem = 100
+
+    /// A name for what becomes `name`, another one at each call: hidden, of a length that every
+    /// file system takes, and with the characters of `name`, of which some take not all.
+    package static func temporaryName(for name: String) -> String {
+        // Two processes that write the same file must not write into the same temporary one.
+        ".\(stem(of: name)).\(getpid()).\(UInt32.random(in: 0 ... .max))\(suffix)"
+    }
+
+    /// `name`, or if it is long its beginning and a hash of it (FNV-1a).
+    private static func stem(of name: String) -> String {
+        guard name.utf8.count > maximumStem else { return name }
+        var head = name.prefix(maximumStem)
+        while head.utf8.count > maximumStem - 17 { head.removeLast() }
+        let hash = name.utf8.reduce(0xcbf2_9ce4_8422_2325 as UInt64) {
+            ($0 ^ UInt64($1)) &* 0x100_0000_01b3
         }
-        var status = stat()
-        if unsafe stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR {
-            throw FileFailure(path: path, code: EISDIR, reason: "it is a folder")
+        return head + "~" + String(hash, radix: 16)
+    }
+
+    /// The name of the file that a temporary one is to become: `name` of
+    /// `.name.<process>.<number>.partial`, as far as it is in there; nil for other files.
+    package static func target(ofTemporary name: String) -> String? {
+        guard name.hasPrefix("."), name.hasSuffix(suffix) else { return nil }
+        let parts = name.dropFirst().dropLast(suffix.count).split(
+            separator: ".", omittingEmptySubsequences: false)
+        guard parts.count >= 3, parts.suffix(2).allSatisfy({ UInt32($0) != nil }) else {
+            return nil
         }
+        return parts.dropLast(2).joined(separator: ".")
     }
 
     private static func openTemporary(
-        for path: String
-    ) throws(FileFailure) -> (path: String, descriptor: Int32) {
+        for target: FileTarget, mode: mode_t
+    ) throws(FileFailure) -> (name: String, descriptor: Int32) {
         while true {
-            // Two processes that write the same file must not write into the same temporary one.
-            let name = "\(path).\(getpid()).\(UInt32.random(in: 0 ... .max))\(suffix)"
-            let descriptor = unsafe open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
+            let name = temporaryName(for: target.name)
+            let descriptor = unsafe openat(
+                target.folder, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode)
             if descriptor < 0, errno == EEXIST { continue }
-            guard descriptor >= 0 else { throw .ofLastCall(path: path) }
+            guard descriptor >= 0 else { throw .ofLastCall(path: target.path) }
             // Where locks are not to be had, nobody removes the file either.
             flock(descriptor, LOCK_EX | LOCK_NB)
             var status = stat()
@@ -120,28 +197,61 @@ package struct AtomicFile: ~Copyable {
 
     /// Removes what killed writers of `path` left beside it: temporary files that nobody holds.
     package static func removeAbandoned(for path: String) {
-        let (folder, name) = folderAndName(of: path)
-        let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
-        for candidate in names where target(ofTemporary: candidate) == name {
-            let file = folder + "/" + candidate
-            let descriptor = unsafe open(file, O_WRONLY | O_NOFOLLOW | O_CLOEXEC)
+        if let target = try? FileTarget(path) { removeAbandoned(for: target) }
+    }
+
+    private static func removeAbandoned(for target: FileTarget) {
+        let stem = stem(of: target.name)
+        for candidate in target.names where Self.target(ofTemporary: candidate) == stem {
+            let flags = O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC
+            let descriptor = unsafe openat(target.folder, candidate, flags)
             guard descriptor >= 0 else { continue }
-            if flock(descriptor, LOCK_EX | LOCK_NB) == 0 { unsafe unlink(file) }
+            if flock(descriptor, LOCK_EX | LOCK_NB) == 0 {
+                unsafe unlinkat(target.folder, candidate, 0)
+            }
             close(descriptor)
         }
     }
+}
 
-    /// The name of the file that a temporary one is to become: `name` of
-    /// `name.<process>.<number>.partial`; nil for other files.
-    package static func target(ofTemporary name: String) -> String? {
-        guard name.hasSuffix(suffix) else { return nil }
-        let parts = name.dropLast(suffix.count).split(
-            separator: ".", omittingEmptySubsequences: false)
-        guard parts.count >= 3, parts.suffix(2).allSatisfy({ UInt32($0) != nil }) else {
-            return nil
+/// Whom a file is for besides its owner.
+package enum FileAccess: Sendable {
+    /// Whoever the umask, or the file that is replaced, lets.
+    case everyone
+    /// The same, but nobody else may write it: it says who is trusted.
+    case readers
+    /// Nobody, whatever was there before.
+    case secret
+
+    /// The most that its mode may be.
+    fileprivate var limit: mode_t {
+        switch self {
+        case .everyone: 0o777
+        case .readers: 0o755
+        case .secret: 0o600
         }
-        return parts.dropLast(2).joined(separator: ".")
     }
+
+    /// Gives the open file the mode, group and owner of another, as far as this process may.
+    fileprivate func adopt(_ other: stat, by descriptor: Int32) {
+        var mode = other.st_mode & limit
+        if fchown(descriptor, .max, other.st_gid) != 0 {
+            // What only that group might do shall not become this user's group's.
+            mode = mode & 0o707 | (mode & 0o007) << 3
+        }
+        fchmod(descriptor, mode)
+        _ = fchown(descriptor, other.st_uid, .max)
+    }
+}
+
+/// Writes what the system takes at once; the count is 0 when it takes nothing for now.
+func writeOnce(
+    _ bytes: UnsafeRawBufferPointer, to descriptor: Int32, for path: String
+) throws(FileFailure) -> Int {
+    let count = unsafe write(descriptor, bytes.baseAddress, bytes.count)
+    if count >= 0 { return count }
+    if errno == EINTR || errno == EAGAIN { return 0 }
+    throw .ofLastCall(path: path)
 }
 
 /// The folder that holds `path`, and the name in it.

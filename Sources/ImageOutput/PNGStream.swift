@@ -1,5 +1,5 @@
 internal import CPNGWriter
-internal import DurableFiles
+package import DurableFiles
 internal import Glibc
 
 /// One text chunk of a PNG: a keyword of 1–79 Latin-1 characters and UTF-8 text
@@ -14,29 +14,38 @@ package struct PNGText: Equatable, Sendable {
     }
 }
 
-/// A PNG that grows row by row under a temporary name beside its destination and appears there,
-/// whole and on disk, only when ``finish()`` returns. Dropped unfinished, it leaves nothing.
-@safe package final class PNGStream {
-    private let path: String
+/// A PNG that grows row by row. In a file it appears, whole and on disk, only when ``finish()``
+/// returns; dropped unfinished, it leaves nothing. On a stream it is there as it grows.
+///
+/// One task at a time may use it.
+@safe package final class PNGStream: @unchecked Sendable {
+    // Sendable: its methods end before they return to the one task that may call them, whatever
+    // thread they compress and write on.
+    private let place: OutputPlace
     private let width: Int
     private let height: Int
     private var file: AtomicFile
     private var writer: OpaquePointer?
     private var rowsWritten = 0
 
-    /// Opens the temporary file and writes the header. Throws
+    /// Bytes collected before they are written.
+    private static let block = 1 << 16
+
+    /// Opens the temporary file, where there is to be one. Throws
     /// ``ImageOutputError/notWritable(path:reason:)`` when that cannot be done.
     package init(
-        path: String,
+        to place: OutputPlace,
         width: Int,
         height: Int,
         texts: [PNGText]
     ) throws(ImageOutputError) {
         precondition(width > 0 && height > 0, "a picture needs positive extents")
-        self.path = path
+        self.place = place
         self.width = width
         self.height = height
-        do { file = try AtomicFile(path: path) } catch { throw Self.notWritable(error) }
+        do { file = try AtomicFile(place) } catch {
+            throw .notWritable(path: error.path, reason: error.reason)
+        }
         let keywords = unsafe texts.map { unsafe strdup($0.keyword) }
         let contents = unsafe texts.map { unsafe strdup($0.text) }
         defer {
@@ -47,54 +56,70 @@ package struct PNGText: Equatable, Sendable {
         }
         var error = ErrorText()
         unsafe writer = error.collect { buffer in
-            unsafe tsr_png_begin(
-                file.descriptor, UInt32(width), UInt32(height), chunks, chunks.count, buffer
-            )
+            unsafe tsr_png_begin(UInt32(width), UInt32(height), chunks, chunks.count, buffer)
         }
         guard unsafe writer != nil else {
-            throw .notWritable(path: path, reason: error.text)
+            throw .notWritable(path: file.path, reason: error.text)
         }
     }
 
     deinit { unsafe tsr_png_free(writer) }
 
-    /// Appends whole rows of 3·width bytes, top to bottom.
-    package func append(rows bytes: [UInt8]) throws(ImageOutputError) {
+    /// Appends whole rows of 3·width bytes, top to bottom. Waits for a stream's reader; gives it up
+    /// when the task is cancelled. Throws ``ImageOutputError``.
+    package func append(rows bytes: [UInt8]) async throws(ImageOutputError) {
         precondition(bytes.count % (width * 3) == 0, "rows come whole")
         let count = bytes.count / (width * 3)
         precondition(rowsWritten + count <= height, "more rows than the picture has")
-        var error = ErrorText()
-        let status = unsafe error.collect { buffer in
-            unsafe tsr_png_rows(writer, bytes, UInt32(count), buffer)
+        try await place.writing { () throws(ImageOutputError) in
+            for row in 0..<count {
+                try unsafe self.encode { unsafe tsr_png_row(self.writer, bytes, row, $0) }
+                if unsafe tsr_png_length(self.writer) >= Self.block { try self.drain() }
+            }
         }
-        guard status == 0 else { throw .writeFailed(path: path, reason: error.text) }
         rowsWritten += count
     }
 
-    /// Ends the picture, brings it to disk and gives it its name.
-    package func finish() throws(ImageOutputError) {
+    /// Ends the picture; brings a file to disk and gives it its name. Throws ``ImageOutputError``.
+    package func finish() async throws(ImageOutputError) {
         precondition(rowsWritten == height, "\(rowsWritten) of \(height) rows were written")
-        var error = ErrorText()
-        let status = unsafe error.collect { buffer in unsafe tsr_png_finish(writer, buffer) }
-        guard status == 0 else { throw .writeFailed(path: path, reason: error.text) }
-        do { try file.commit() } catch {
-            throw .writeFailed(path: path, reason: error.reason)
+        try await place.writing { () throws(ImageOutputError) in
+            try unsafe self.encode { unsafe tsr_png_finish(self.writer, $0) }
+            try self.drain()
+            do throws(FileFailure) { try self.file.commit() } catch {
+                throw self.broken(error.reason)
+            }
         }
     }
 
-    /// Checks, before anything is computed, that a picture can be put at `path`: the folder
-    /// exists, takes a new file, and `path` itself is no folder.
-    package static func checkWritable(_ path: String) throws(ImageOutputError) {
-        do { try AtomicFile.checkWritable(path) } catch { throw notWritable(error) }
+    private func encode(
+        _ body: (UnsafeMutablePointer<CChar>) -> Int32
+    ) throws(ImageOutputError) {
+        var error = ErrorText()
+        guard unsafe error.collect({ unsafe body($0) }) == 0 else { throw broken(error.text) }
+    }
+
+    /// Writes what libpng has made so far.
+    private func drain() throws(ImageOutputError) {
+        let count = unsafe tsr_png_length(writer)
+        do {
+            try unsafe file.write(
+                UnsafeRawBufferPointer(start: tsr_png_take(writer), count: count))
+        } catch {
+            throw broken(error.reason)
+        }
+    }
+
+    private func broken(_ reason: String) -> ImageOutputError {
+        switch place {
+        case .file(let path): .writeFailed(path: path, reason: reason)
+        case .stream(let stream): .streamBroken(path: stream.path, reason: reason)
+        }
     }
 
     /// The libpng in use, such as `1.6.39`.
     package static var libraryVersion: String {
         unsafe String(cString: tsr_png_library_version())
-    }
-
-    private static func notWritable(_ failure: FileFailure) -> ImageOutputError {
-        .notWritable(path: failure.path, reason: failure.reason)
     }
 }
 

@@ -1,5 +1,6 @@
 internal import Denoising
 internal import DiffusionModels
+internal import DurableFiles
 internal import Tensors
 
 /// `step-<number>.safetensors` of a state folder: the canvas after so many steps, in full
@@ -58,7 +59,7 @@ struct CheckpointFile: Hashable, Sendable {
         ]
         if let tasks = file.tasksText { metadata.append((tasksKey, tasks)) }
         try LatentFile.write(
-            state.canvas, followedBy: sum, to: folder + "/" + file.name, metadata: metadata)
+            state.canvas, followedBy: sum, to: .file(folder + "/" + file.name), metadata: metadata)
     }
 
     /// What the header says of them: nothing between steps.

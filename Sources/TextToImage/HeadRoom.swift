@@ -44,22 +44,23 @@ package enum HeadRoom {
     /// Estimates from below, so that who is warned is really short: a PNG is reckoned with a
     /// quarter of its raw size.
     package static func demands(
-        of picture: PicturePlan, output: String, savedLatents: String?, state: String?
+        of picture: PicturePlan, output: OutputPlace, savedLatents: OutputPlace?, state: String?
     ) -> [DiskDemand] {
         let (plan, request) = (picture.plan, picture.request)
         let channels = plan.request.model.channels
         let canvas = 4 * channels * plan.canvas.height * plan.canvas.width
         let latent = 4 * channels * plan.latent.height * plan.latent.width
-        var demands = [
-            DiskDemand(
-                folder: folderAndName(of: output).folder, purpose: "the picture",
-                byteCount: UInt64(request.width * request.height * 3 / 4))
-        ]
-        if let savedLatents {
+        var demands: [DiskDemand] = []
+        if let folder = output.folder {
             demands.append(
                 DiskDemand(
-                    folder: folderAndName(of: savedLatents).folder, purpose: "its latents",
-                    byteCount: UInt64(latent)))
+                    folder: folder, purpose: "the picture",
+                    byteCount: UInt64(request.width * request.height * 3 / 4)))
+        }
+        if let folder = savedLatents?.folder {
+            demands.append(
+                DiskDemand(
+                    folder: folder, purpose: "its latents", byteCount: UInt64(latent)))
         }
         if let state {
             let side = picture.tiles.scaleFactor * picture.tiles.scaleFactor

@@ -97,11 +97,11 @@ package struct ImageGenerator: Sendable {
                 })
             for first in stride(from: 0, to: tiles.count, by: grid.columns) {
                 let line = Array(tiles[first..<first + grid.columns])
-                try stream.append(rows: blender.add(rowOfTiles: line))
+                try await stream.append(rows: blender.add(rowOfTiles: line))
             }
             row = rows.upperBound
         }
-        try stream.finish()
+        try await stream.finish()
     }
 
     /// Some tiles of the grid, which is row-major: out of the journal, or decoded.

@@ -1,5 +1,6 @@
 package import Denoising
 internal import DiffusionModels
+package import DurableFiles
 internal import ImageOutput
 package import Tensors
 
@@ -18,17 +19,17 @@ package enum PictureRunEvent: Equatable, Sendable {
 package struct PictureRun: Sendable {
     private let generator: ImageGenerator
     private let provenance: Provenance
-    private let output: String
-    private let saveLatents: String?
+    private let output: OutputPlace
+    private let saveLatents: OutputPlace?
     private let state: CheckpointFolder?
 
-    /// `output` and `saveLatents` are the files to write; `state` is where to keep what a later
+    /// `output` and `saveLatents` are where the results go; `state` is where to keep what a later
     /// process needs to go on.
     package init(
         generator: ImageGenerator,
         provenance: Provenance,
-        output: String,
-        saveLatents: String? = nil,
+        output: OutputPlace,
+        saveLatents: OutputPlace? = nil,
         state: CheckpointFolder? = nil
     ) {
         self.generator = generator
@@ -50,7 +51,7 @@ package struct PictureRun: Sendable {
     ) async throws {
         do {
             let latent = try await denoise(noise, with: executor, onEvent: onEvent)
-            let unsaved = failure { try writeLatents(latent) }
+            let unsaved = await failure { try await writeLatents(latent) }
             if let failure = await failure({ try await decode(latent, with: executor, onEvent) }) {
                 throw await outcome(of: failure)
             }
@@ -77,8 +78,9 @@ package struct PictureRun: Sendable {
             onTask: { try state?.keep($0) }, onStep: { try state?.save($0) })
     }
 
-    private func writeLatents(_ latent: Latent) throws {
-        if let saveLatents { try LatentFile.write(latent, to: saveLatents) }
+    private func writeLatents(_ latent: Latent) async throws {
+        guard let saveLatents else { return }
+        try await saveLatents.writing { try LatentFile.write(latent, to: saveLatents) }
     }
 
     private func decode(
@@ -91,7 +93,7 @@ package struct PictureRun: Sendable {
         }
         let request = provenance.request
         let stream = try PNGStream(
-            path: output, width: request.width, height: request.height,
+            to: output, width: request.width, height: request.height,
             texts: provenance.texts)
         try await generator.decode(
             latent, with: executor, into: stream, keeping: journal,
@@ -107,25 +109,24 @@ extension PictureRun {
         return nil
     }
 
-    private func failure(_ body: () throws -> Void) -> (any Error)? {
-        do { try body() } catch { return error }
-        return nil
-    }
-
     /// What a failure after the last step means: a file that cannot be written costs the latents
     /// only when nothing keeps them.
     private func outcome(of failure: any Error) async -> any Error {
         guard failure is ImageOutputError || failure is WeightsError else { return failure }
-        guard let state else {
-            return PictureRunFailure(
-                reason: "\(failure)", latents: saveLatents.map { .file($0) } ?? .lost)
-        }
+        // Whoever stops the run gives up a reader that it waits for.
+        guard !Task.isCancelled else { return CancellationError() }
+        guard let state else { return PictureRunFailure(reason: "\(failure)", latents: filed) }
         // What was removed may have made room for a checkpoint that the disk did not take.
         await state.settle()
         return PictureRunFailure(
             reason: "\(failure)",
             latents: state.isSaved(step: generator.picture.plan.stepCount)
-                ? .folder(state.path) : saveLatents.map { .file($0) } ?? .lost)
+                ? .folder(state.path) : filed)
+    }
+
+    /// Where the latents are when no state folder has them.
+    private var filed: PictureRunFailure.Latents {
+        if case .file(let path) = saveLatents { .file(path) } else { .lost }
     }
 }
 

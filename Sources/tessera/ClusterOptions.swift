@@ -4,6 +4,7 @@ import ClusterLaunch
 import ClusterRuntime
 import ComputeBackends
 import DiffusionModels
+import DurableFiles
 import Foundation
 import Tensors
 import TextToImage
@@ -103,9 +104,10 @@ struct ClusterOptions: ParsableArguments {
         if let listen { try security.check(listen: listen, join: join, stateDir: stateDir) }
     }
 
-    /// Refuses a log that cannot be written, before anything is computed.
-    func checkEventLog() throws(EventLogError) {
+    /// Refuses a log and a join file that cannot be written, before anything is computed.
+    func checkFiles() throws {
         if let eventLog { try EventLogWriter.checkWritable(eventLog) }
+        if let join { try AtomicFile.check(join, named: "--join") }
     }
 
     private var limits: Limits {

@@ -75,7 +75,8 @@ struct CoordinatorCommand: AsyncParsableCommand {
         let reporter = RunReporter(json: json)
         let cluster = placedCluster
         try cluster.checkAddress(stateDir: stateDir)
-        try cluster.checkEventLog()
+        // Of those that are placed, the folder is not there yet.
+        try self.cluster.checkFiles()
         let folder = try CoordinatorFolder(path: stateDir)
         let store: JobStore
         do { store = try JobStore(folder: folder.path + "/jobs") } catch {

@@ -4,9 +4,9 @@ import ClusterRuntime
 import ComputeBackends
 import Denoising
 import DiffusionModels
+import DurableFiles
 import FaultInjection
 import Foundation
-import ImageOutput
 import Tensors
 import TextToImage
 
@@ -40,13 +40,21 @@ struct GenerateCommand: AsyncParsableCommand {
     @Option(
         name: .shortAndLong,
         help: ArgumentHelp(
-            "Where the PNG goes; it appears there when it is whole.", valueName: "file")
+            """
+            Where the PNG goes. A file appears there when it is whole, with the mode and owner of \
+            the one that it replaces; links are followed. - is standard output; that, a pipe or a \
+            device gets the picture as it is decoded.
+            """,
+            valueName: "file")
     )
     var output: String
 
     @Option(
         help: ArgumentHelp(
-            "Also write the final latents, as diffusers' output_type=\"latent\" gives them.",
+            """
+            Also write the final latents, as diffusers' output_type="latent" gives them, before \
+            they are decoded.
+            """,
             valueName: "file"
         )
     )
@@ -89,9 +97,8 @@ struct GenerateCommand: AsyncParsableCommand {
         }
         defer { if let drill { reporter.faultsDone(drill) } }
         try cluster.checkAddress(stateDir: state.stateDir)
-        try cluster.checkEventLog()
-        try PNGStream.checkWritable(output)
-        if let saveLatents { try PNGStream.checkWritable(saveLatents) }
+        try cluster.checkFiles()
+        let (output, saveLatents) = try await places()
         let model = try options.model.open()
         let latents = try options.readInitialLatents()
         let setup = try PictureSetup(
@@ -104,7 +111,9 @@ struct GenerateCommand: AsyncParsableCommand {
         let provenance = setup.provenance(weights: weights, backend: backend)
         let (checkpoints, life) = try state.open(
             for: provenance, reporter: reporter, beforeWrite: drill?.beforeWrite)
-        warnOfShortDisks(setup.picture, reporter)
+        let demands = HeadRoom.demands(
+            of: setup.picture, output: output, savedLatents: saveLatents, state: state.stateDir)
+        for shortage in HeadRoom.shortages(demands) { reporter.warning("\(shortage)") }
 
         let prepared = try setup.prepared(with: model, backend: backend)
         for truncation in prepared.truncations { reporter.note(truncation) }
@@ -141,12 +150,27 @@ struct GenerateCommand: AsyncParsableCommand {
                 onEvent: { reporter.run($0, drill?.injector) })
         }
         reporter.finished(
-            output: output, took: clock.now - start, weights: weights.description)
+            output: output.isStandardOutput ? nil : self.output, took: clock.now - start,
+            weights: weights.description)
     }
 
-    private func warnOfShortDisks(_ picture: PicturePlan, _ reporter: RunReporter) {
-        let demands = HeadRoom.demands(
-            of: picture, output: output, savedLatents: saveLatents, state: state.stateDir)
-        for shortage in HeadRoom.shortages(demands) { reporter.warning("\(shortage)") }
+    /// Where the results go. Only one thing can go to standard output.
+    private func places() async throws -> (output: OutputPlace, saveLatents: OutputPlace?) {
+        let output = try await OutputPlace.named(output, by: "--output")
+        if json, output.isStandardOutput {
+            throw CommandFailure(
+                .usage,
+                "--output \(self.output) and --json both want standard output: leave --json out, or "
+                    + "name a file for the picture")
+        }
+        guard let path = saveLatents else { return (output, nil) }
+        let saveLatents = try await OutputPlace.named(path, by: "--save-latents")
+        guard !saveLatents.isStandardOutput else {
+            throw CommandFailure(
+                .usage,
+                "--save-latents \(path) is standard output, where the picture or its name goes; "
+                    + "name a file or a pipe")
+        }
+        return (output, saveLatents)
     }
 }

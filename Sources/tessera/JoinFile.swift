@@ -1,3 +1,4 @@
+import DurableFiles
 import Foundation
 import ZeroMQTransport
 
@@ -96,7 +97,7 @@ struct JoinFile {
         do {
             let text = String(decoding: try encoder.encode(Content(self)), as: UTF8.self)
             try KeyFiles.write(
-                text + "\n", to: path, mode: keys == nil ? 0o644 : 0o600, replacing: true)
+                text + "\n", to: path, access: keys == nil ? .everyone : .secret, replacing: true)
         } catch {
             throw CommandFailure(.usage, "\(error)")
         }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import DurableFiles
 import Foundation
 import ZeroMQTransport
 
@@ -31,9 +32,9 @@ struct KeygenCommand: ParsableCommand {
             throw KeyFileError.exists(path: path)
         }
         let key = try CurveKeyPair.generate()
-        try KeyFiles.write(key.fileText, to: output, mode: 0o600)
+        try KeyFiles.write(key.fileText, to: output, access: .secret)
         do {
-            try KeyFiles.write(key.publicKey.fileText, to: open, mode: 0o644)
+            try KeyFiles.write(key.publicKey.fileText, to: open, access: .readers)
         } catch {
             try KeyFiles.remove(output)
             throw error

@@ -3,8 +3,8 @@ import ClusterRuntime
 import ComputeBackends
 import Denoising
 import DiffusionModels
+import DurableFiles
 import FaultInjection
-import ImageOutput
 import JobService
 import Tensors
 import TextToImage
@@ -35,8 +35,8 @@ struct PictureMaker: JobMaker {
         let latents = try order.initialLatents.map(LatentFile.read)
         request.initialLatents = latents?.digestText
         _ = try PictureSetup(request: request, initialLatents: latents, model: model)
-        try PNGStream.checkWritable(order.output)
-        if let path = order.saveLatents { try PNGStream.checkWritable(path) }
+        try AtomicFile.check(order.output, named: "--output")
+        if let path = order.saveLatents { try AtomicFile.check(path, named: "--save-latents") }
         return (request, weights.description)
     }
 
@@ -65,7 +65,8 @@ struct PictureMaker: JobMaker {
         for truncation in prepared.truncations { reporter.note(truncation) }
         let run = PictureRun(
             generator: prepared.generator, provenance: provenance,
-            output: job.order.output, saveLatents: job.order.saveLatents, state: checkpoints)
+            output: .file(job.order.output), saveLatents: job.order.saveLatents.map { .file($0) },
+            state: checkpoints)
         let known = try await prepared.knownAnswers(of: model, backend: backend)
         do {
             try await run.perform(

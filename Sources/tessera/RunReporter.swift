@@ -222,19 +222,22 @@ final class RunReporter: Sendable {
             ])
     }
 
-    func finished(output: String, took duration: Duration, weights: String) {
+    /// `output` is nil when standard output is the picture's.
+    func finished(output: String?, took duration: Duration, weights: String) {
         display.withLock { $0.closeBar() }
         if printsEvents {
             emit(
                 "done",
                 [
-                    "output": .string(output), "weights": .string(weights),
+                    "output": .string(output ?? "-"), "weights": .string(weights),
                     "seconds": .double(duration / .seconds(1)),
                 ])
         } else {
             display.withLock { $0.note("done in \(clockText(duration))") }
-            Output.keepOrder()
-            Output.events.send(Array("\(output)\n".utf8))
+            if let output {
+                Output.keepOrder()
+                Output.events.send(Array("\(output)\n".utf8))
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 import ArgumentParser
 import ClusterCore
+import DurableFiles
 import Foundation
 import ZeroMQTransport
 
@@ -112,7 +113,7 @@ private struct KeyStore {
         let path = "\(folder)/\(name).key"
         if FileManager.default.fileExists(atPath: path) { return try KeyFiles.keyPair(at: path) }
         let key = try CurveKeyPair.generate()
-        try KeyFiles.write(key.fileText, to: path, mode: 0o600)
+        try KeyFiles.write(key.fileText, to: path, access: .secret)
         return key
     }
 }

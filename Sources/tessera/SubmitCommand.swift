@@ -33,7 +33,11 @@ struct SubmitCommand: AsyncParsableCommand {
     @Option(
         name: .shortAndLong,
         help: ArgumentHelp(
-            "Where the PNG goes; it appears there when it is whole.", valueName: "file")
+            """
+            Where the coordinator puts the PNG: a file, which appears when it is whole, with the \
+            mode and owner of the one that it replaces; links are followed.
+            """,
+            valueName: "file")
     )
     var output: String
 
@@ -61,6 +65,12 @@ struct SubmitCommand: AsyncParsableCommand {
     func validate() throws {
         if options.prompt == nil {
             throw ValidationError("--prompt is missing: say what the picture shows")
+        }
+        for (option, path) in [("--output", output), ("--save-latents", saveLatents)]
+        where path == "-" {
+            throw ValidationError(
+                "\(option) - is this command's standard output, and the coordinator writes the "
+                    + "files: name one")
         }
     }
 

@@ -1,4 +1,5 @@
 import ArgumentParser
+import DurableFiles
 import Foundation
 import ZeroMQTransport
 
@@ -90,7 +91,7 @@ extension TokenCommand {
             let entry = AuthorizedKey(name: name, key: worker.publicKey, expiry: expiry)
             try KeyFiles.makeFolder(options.authorizedKeys)
             try KeyFiles.write(
-                entry.fileText, to: "\(options.authorizedKeys)/\(name).pub", mode: 0o644)
+                entry.fileText, to: "\(options.authorizedKeys)/\(name).pub", access: .readers)
             say(
                 "\(name) may join \(endpoint) "
                     + (expiry.map { "until \(DateText.render($0))" } ?? "for ever")

@@ -1,4 +1,5 @@
 import ComputeBackends
+import DurableFiles
 import Foundation
 import Tensors
 import TestSupport
@@ -221,7 +222,7 @@ struct LatentFileTests {
         let folder = try TemporaryFolder()
         let latent = Latent(
             channels: 2, height: 3, width: 4, values: (0..<24).map { Float($0) / 7 - 1 })
-        try LatentFile.write(latent, to: "\(folder.path)/l.safetensors")
+        try LatentFile.write(latent, to: .file("\(folder.path)/l.safetensors"))
         #expect(try LatentFile.read("\(folder.path)/l.safetensors") == latent)
     }
 

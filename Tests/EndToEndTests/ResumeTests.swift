@@ -80,7 +80,7 @@ struct ResumeTests {
         let process = tool.processID
         // The temporary file is there and the checkpoint is not: inside the write, or just past.
         async let seen = watch.waitForFile(
-            named: { $0.hasSuffix(".partial") && $0.hasPrefix("step-\(step)") },
+            named: { $0.hasSuffix(".partial") && $0.hasPrefix(".step-\(step)") },
             then: { kill(process, SIGKILL) })
         let outcome = try await tool.outcome()
         watch.stop()

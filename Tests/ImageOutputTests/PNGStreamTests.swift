@@ -1,3 +1,4 @@
+import DurableFiles
 import Foundation
 import ImageOutput
 import TestSupport
@@ -17,7 +18,7 @@ struct PNGStreamTests {
     }
 
     @Test("what is streamed in pieces reads back, pixels and texts", arguments: [1, 3, 16])
-    func roundTrip(rowsAtATime: Int) throws {
+    func roundTrip(rowsAtATime: Int) async throws {
         let folder = try temporaryFolder()
         defer { try? FileManager.default.removeItem(atPath: folder) }
         let path = folder + "/picture.png"
@@ -26,14 +27,14 @@ struct PNGStreamTests {
             PNGText(keyword: "Software", text: "tessera"),
             PNGText(keyword: "Description", text: "Österreich – 山"),
         ]
-        let stream = try PNGStream(path: path, width: 21, height: 16, texts: texts)
+        let stream = try PNGStream(to: .file(path), width: 21, height: 16, texts: texts)
         var row = 0
         while row < 16 {
             let count = min(rowsAtATime, 16 - row)
-            try stream.append(rows: Array(pixels[row * 63..<(row + count) * 63]))
+            try await stream.append(rows: Array(pixels[row * 63..<(row + count) * 63]))
             row += count
         }
-        try stream.finish()
+        try await stream.finish()
         let picture = try PNGPicture(path: path)
         #expect(picture.width == 21 && picture.height == 16)
         #expect(picture.pixels == pixels)
@@ -41,29 +42,14 @@ struct PNGStreamTests {
     }
 
     @Test("an unfinished picture leaves no file behind")
-    func unfinishedLeavesNothing() throws {
+    func unfinishedLeavesNothing() async throws {
         let folder = try temporaryFolder()
         defer { try? FileManager.default.removeItem(atPath: folder) }
         do {
-            let stream = try PNGStream(path: folder + "/a.png", width: 4, height: 4, texts: [])
-            try stream.append(rows: gradient(width: 4, height: 2))
+            let stream = try PNGStream(
+                to: .file(folder + "/a.png"), width: 4, height: 4, texts: [])
+            try await stream.append(rows: gradient(width: 4, height: 2))
         }
-        #expect(try FileManager.default.contentsOfDirectory(atPath: folder).isEmpty)
-    }
-
-    @Test(
-        "a place that cannot take a picture is refused before any work",
-        arguments: ["/no/such/folder/a.png", "/tmp", "", "/tmp/"]
-    )
-    func unwritablePlaces(path: String) {
-        #expect(throws: ImageOutputError.self) { try PNGStream.checkWritable(path) }
-    }
-
-    @Test("checking a place leaves nothing there")
-    func checkingLeavesNothing() throws {
-        let folder = try temporaryFolder()
-        defer { try? FileManager.default.removeItem(atPath: folder) }
-        try PNGStream.checkWritable(folder + "/a.png")
         #expect(try FileManager.default.contentsOfDirectory(atPath: folder).isEmpty)
     }
 

@@ -347,8 +347,8 @@ final class CheckpointFolderTests {
     @Test("temporary files of killed writers go when the folder is opened, others stay")
     func leftovers() async throws {
         try await run(saving: 1...2)
-        let stale = ["step-3.safetensors.7.9.partial", "manifest.json.7.9.partial"]
-        let foreign = ["notes.txt.7.9.partial", "step-3.partial", "notes.txt"]
+        let stale = [".step-3.safetensors.7.9.partial", ".manifest.json.7.9.partial"]
+        let foreign = [".notes.txt.7.9.partial", "step-3.partial", "notes.txt"]
         for name in stale + foreign { try Data([1]).write(to: file(name)) }
         #expect(try open().latest() == state(step: 2))
         let left = names(in: path)

@@ -273,11 +273,12 @@ struct HeadRoomTests {
     func demandsOfARun() throws {
         let studio = try ToyStudio()
         let picture = try studio.generator().picture
-        let bare = HeadRoom.demands(of: picture, output: "a.png", savedLatents: nil, state: nil)
+        let bare = HeadRoom.demands(
+            of: picture, output: .file("a.png"), savedLatents: nil, state: nil)
         #expect(bare.map(\.folder) == ["."])
         #expect(bare[0].byteCount == 256 * 256 * 3 / 4)
         let full = HeadRoom.demands(
-            of: picture, output: "/x/a.png", savedLatents: "/y/l", state: "/z")
+            of: picture, output: .file("/x/a.png"), savedLatents: .file("/y/l"), state: "/z")
         #expect(full.map(\.folder) == ["/x", "/y", "/z", "/z"])
     }
 }

@@ -1,4 +1,5 @@
 import Denoising
+import DurableFiles
 import Foundation
 import ImageOutput
 import Tensors
@@ -23,7 +24,7 @@ final class ImageGeneratorTests {
         let path = studio.path("\(UUID().uuidString).png")
         let request = generator.picture.request
         let stream = try PNGStream(
-            path: path, width: request.width, height: request.height, texts: [])
+            to: .file(path), width: request.width, height: request.height, texts: [])
         try await generator.decode(
             latent, with: executor, into: stream, onProgress: { progress.append($0) })
         return (try PNGPicture(path: path), progress)

@@ -179,7 +179,7 @@ final class ResumeTests {
                 let torn = CrashImage(
                     moment: "\(length) bytes of \(name)",
                     files: before.files.merging(
-                        ["\(name).77.\(length).partial": whole.prefix(length)]
+                        [".\(name).77.\(length).partial": whole.prefix(length)]
                     ) { $1 })
                 let (executor, _) = try await resume(from: torn, expecting: picture)
                 #expect(executor.steps == Array(before.steps..<3))

@@ -1,5 +1,6 @@
 import Denoising
 import DiffusionModels
+import DurableFiles
 import Foundation
 import ImageOutput
 import Synchronization
@@ -132,8 +133,8 @@ final class ToyStudio: Sendable {
         }
         if let folder { _ = try folder.beginLife() }
         let run = PictureRun(
-            generator: generator, provenance: job(generator), output: output,
-            saveLatents: saveLatents, state: folder)
+            generator: generator, provenance: job(generator), output: .file(output),
+            saveLatents: saveLatents.map { .file($0) }, state: folder)
         var report = Report()
         do {
             try await run.perform(

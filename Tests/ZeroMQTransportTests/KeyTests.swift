@@ -1,4 +1,5 @@
 import ClusterCore
+import DurableFiles
 import Foundation
 import TestSupport
 import Testing
@@ -270,7 +271,7 @@ struct KeyFileTests {
         let folder = try KeyFolder()
         let path = folder.path + "/a.key"
         let pair = try CurveKeyPair.generate()
-        try KeyFiles.write(pair.fileText, to: path, mode: 0o600)
+        try KeyFiles.write(pair.fileText, to: path, access: .secret)
         #expect(try KeyFiles.keyPair(at: path) == pair)
         for mode: mode_t in [0o640, 0o604, 0o644, 0o660] {
             #expect(chmod(path, mode) == 0)
@@ -285,12 +286,12 @@ struct KeyFileTests {
     func exists() throws {
         let folder = try KeyFolder()
         let path = folder.path + "/a.key"
-        try KeyFiles.write("one", to: path, mode: 0o600)
+        try KeyFiles.write("one", to: path, access: .secret)
         #expect(throws: KeyFileError.exists(path: path)) {
-            try KeyFiles.write("two", to: path, mode: 0o600)
+            try KeyFiles.write("two", to: path, access: .secret)
         }
         #expect(try KeyFiles.read(path, secret: true) == "one")
-        try KeyFiles.write("three", to: path, mode: 0o600, replacing: true)
+        try KeyFiles.write("three", to: path, access: .secret, replacing: true)
         #expect(try KeyFiles.read(path, secret: true) == "three")
         #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path) == ["a.key"])
     }
@@ -326,12 +327,12 @@ final class KeyFolder: Sendable {
         _ name: String, _ key: CurvePublicKey, expiry: UnixTime? = nil
     ) throws {
         let entry = AuthorizedKey(name: name, key: key, expiry: expiry)
-        try KeyFiles.write(entry.fileText, to: "\(path)/\(name).pub", mode: 0o644)
+        try KeyFiles.write(entry.fileText, to: "\(path)/\(name).pub", access: .readers)
     }
 
     func revoke(_ name: String) throws { try KeyFiles.remove("\(path)/\(name).pub") }
 
     func write(_ file: String, _ text: String) throws {
-        try KeyFiles.write(text, to: "\(path)/\(file)", mode: 0o600, replacing: true)
+        try KeyFiles.write(text, to: "\(path)/\(file)", access: .secret, replacing: true)
     }
 }

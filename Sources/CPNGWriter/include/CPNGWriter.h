@@ -1,5 +1,6 @@
-// Streaming PNG output over libpng. All of libpng's longjmp error handling stays inside this
-// library: every function returns 0 for success or -1 with a sentence in `error`.
+// PNG output over libpng, row by row into memory, from where the caller takes the bytes. All of
+// libpng's longjmp error handling stays inside this library: functions that can fail return 0 for
+// success or -1 with a sentence in `error`.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -15,18 +16,23 @@ typedef struct {
     const char *text;
 } tsr_png_text;
 
-/// Starts an 8-bit RGB picture of width x height pixels on the open file `descriptor`, which stays
-/// the caller's to close. Returns NULL with a sentence in `error` on failure.
-tsr_png_writer *tsr_png_begin(int descriptor, uint32_t width, uint32_t height,
-                              const tsr_png_text *texts, size_t text_count,
-                              char error[TSR_PNG_ERROR_LENGTH]);
+/// Starts an 8-bit RGB picture of width x height pixels. Returns NULL with a sentence in `error`
+/// on failure.
+tsr_png_writer *tsr_png_begin(uint32_t width, uint32_t height, const tsr_png_text *texts,
+                              size_t text_count, char error[TSR_PNG_ERROR_LENGTH]);
 
-/// Appends `count` rows of 3 * width bytes each, top to bottom.
-int tsr_png_rows(tsr_png_writer *writer, const uint8_t *rows, uint32_t count,
-                 char error[TSR_PNG_ERROR_LENGTH]);
+/// Appends the row `index` of `rows`, which have 3 * width bytes each; top to bottom.
+int tsr_png_row(tsr_png_writer *writer, const uint8_t *rows, size_t index,
+                char error[TSR_PNG_ERROR_LENGTH]);
 
-/// Writes the end of the picture and everything buffered.
+/// Appends the end of the picture.
 int tsr_png_finish(tsr_png_writer *writer, char error[TSR_PNG_ERROR_LENGTH]);
+
+/// Bytes of the file that are there and not yet taken.
+size_t tsr_png_length(const tsr_png_writer *writer);
+
+/// Takes them: valid until something is appended.
+const uint8_t *tsr_png_take(tsr_png_writer *writer);
 
 /// Frees the writer, finished or not; NULL is fine.
 void tsr_png_free(tsr_png_writer *writer);

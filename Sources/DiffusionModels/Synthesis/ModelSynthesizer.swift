@@ -66,7 +66,8 @@ package struct ModelSynthesizer: Sendable {
         components[0].parameters.map(\.shape.count).reduce(0, +)
     }
 
-    /// Writes the folder; it appears complete or not at all. Memory use does not depend on the
+    /// Writes the folder; it appears complete or not at all, with the mode and owner of an empty one
+    /// that was there, and where a symbolic link leads. Memory use does not depend on the
     /// model's size. `progress` is told the share of the bytes written, 0...1.
     ///
     /// Throws ``WeightsError/unwritable(path:reason:)``: something is there already, the disk is
@@ -75,17 +76,22 @@ package struct ModelSynthesizer: Sendable {
         to path: String,
         progress: (Double) -> Void = { _ in }
     ) throws(WeightsError) {
-        let target = Self.withoutTrailingSlash(path)
+        let target: String
+        do { target = try followingLinks(Self.withoutTrailingSlash(path)) } catch {
+            throw WeightsError(error)
+        }
         try Self.checkVacant(target)
         let parent = (target as NSString).deletingLastPathComponent
         try Self.checkSpace(
             at: Self.nearestExisting(parent), needed: roomNeeded, for: target)
         try makeFolder(parent.isEmpty ? "." : parent)
-        let partial = "\(target).\(ProcessInfo.processInfo.processIdentifier).partial"
+        let (folder, name) = folderAndName(of: target)
+        let partial = folder + "/" + AtomicFile.temporaryName(for: name)
         do throws(WeightsError) {
             try makeFolder(partial)
             try writeConfigurations(in: partial)
             try writeWeights(in: partial, progress: progress)
+            Self.adoptAccess(of: target, by: partial)
             guard unsafe rename(partial, target) == 0 else {
                 throw WeightsError.unwritable(path: target, reason: systemReason())
             }
@@ -164,6 +170,18 @@ package struct ModelSynthesizer: Sendable {
             throw .unwritable(
                 path: path, reason: "it is there already and not an empty folder; name another")
         }
+        guard !isMountPoint(path) else {
+            throw .unwritable(
+                path: path, reason: "something is mounted there; name a folder inside of it")
+        }
+    }
+
+    /// What the owner of an empty folder has set, the one that replaces it has too.
+    private static func adoptAccess(of folder: String, by other: String) {
+        var status = stat()
+        guard unsafe stat(folder, &status) == 0 else { return }
+        _ = unsafe chown(other, status.st_uid, status.st_gid)
+        _ = unsafe chmod(other, status.st_mode & 0o7777)
     }
 
     /// The folder itself, or the nearest one above it that is there already.

@@ -1,4 +1,5 @@
 internal import ComputeBackends
+package import DurableFiles
 package import Tensors
 
 /// Latents in a file: one safetensors tensor `latents` of shape (1, C, h, w), float32.
@@ -50,16 +51,16 @@ package enum LatentFile {
         return (latent, file.metadata)
     }
 
-    /// Writes a latent; the file appears complete or not at all. The channels of `more`, which has
+    /// Writes a latent; a file appears complete or not at all. The channels of `more`, which has
     /// the same height and width, come after its own. Throws
     /// ``WeightsError/unwritable(path:reason:)``.
     package static func write(
-        _ latent: Latent, followedBy more: Latent? = nil, to path: String,
+        _ latent: Latent, followedBy more: Latent? = nil, to place: OutputPlace,
         metadata: [(key: String, value: String)] = []
     ) throws(WeightsError) {
         let channels = latent.channels + (more?.channels ?? 0)
         var writer = try SafeTensorsWriter(
-            path: path,
+            to: place,
             tensors: [
                 .init(
                     name: tensorName, type: .float32,

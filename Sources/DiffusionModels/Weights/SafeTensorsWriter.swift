@@ -1,9 +1,10 @@
 package import ComputeBackends
-internal import DurableFiles
+package import DurableFiles
 package import Tensors
 
 /// Writes a safetensors file tensor by tensor, so that a file of any size needs the memory of
-/// one piece. The file appears under its name when ``finish()`` returns, complete and on disk.
+/// one piece. The file appears under its name when ``finish()`` returns, complete and on disk; a
+/// stream gets it as it comes.
 package struct SafeTensorsWriter: ~Copyable {
     /// One tensor that the file will hold.
     package struct Declaration: Sendable {
@@ -38,11 +39,12 @@ package struct SafeTensorsWriter: ~Copyable {
     /// the header's `__metadata__` says beside the format. Throws
     /// ``WeightsError/unwritable(path:reason:)``. Traps when two tensors have one name.
     package init(
-        path: String, tensors: [Declaration], metadata: [(key: String, value: String)] = []
+        to place: OutputPlace, tensors: [Declaration],
+        metadata: [(key: String, value: String)] = []
     ) throws(WeightsError) {
         let header = Self.header(tensors, metadata: metadata)
         do {
-            let file = try AtomicFile(path: path)
+            let file = try AtomicFile(place)
             try file.preallocate(header.count + tensors.reduce(0) { $0 + $1.byteCount })
             try file.write(header)
             self.file = file
@@ -51,6 +53,13 @@ package struct SafeTensorsWriter: ~Copyable {
         }
         declarations = tensors
         skipFinished()
+    }
+
+    /// Starts a file that is no stream.
+    package init(
+        path: String, tensors: [Declaration], metadata: [(key: String, value: String)] = []
+    ) throws(WeightsError) {
+        try self.init(to: .file(path), tensors: tensors, metadata: metadata)
     }
 
     /// Appends elements, converted to the type of the tensor they belong to. One call gives a

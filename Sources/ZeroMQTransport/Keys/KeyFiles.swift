@@ -1,3 +1,4 @@
+package import DurableFiles
 internal import Foundation
 
 /// Why a file or folder of keys cannot be used, with what to do about it.
@@ -67,33 +68,18 @@ package enum KeyFiles {
         return text
     }
 
-    /// Writes a whole file or none, durably. Unless `replacing`, a file that is there stays.
+    /// Writes a whole file or none, as ``AtomicFile`` does. Unless `replacing`, a file that is
+    /// there stays.
     ///
     /// Throws ``KeyFileError``.
     package static func write(
-        _ text: String, to path: String, mode: UInt32, replacing: Bool = false
+        _ text: String, to path: String, access: FileAccess, replacing: Bool = false
     ) throws(KeyFileError) {
-        let temporary = "\(path).\(UInt64.random(in: 0...UInt64.max)).tmp"
-        let descriptor = unsafe open(
-            temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode)
-        guard descriptor >= 0 else { throw .unwritable(path: path, reason: lastReason()) }
-        defer { unsafe unlink(temporary) }
         do {
-            defer { close(descriptor) }
-            let file = FileHandle(fileDescriptor: descriptor, closeOnDealloc: false)
-            // Whatever the umask says.
-            _ = fchmod(descriptor, mode)
-            try file.write(contentsOf: Data(text.utf8))
-            try file.synchronize()
+            try AtomicFile.write(Array(text.utf8), to: path, access: access, replacing: replacing)
         } catch {
-            throw .unwritable(path: path, reason: error.localizedDescription)
-        }
-        // A hard link fails where rename(2) would replace.
-        let result =
-            unsafe replacing ? rename(temporary, path) : link(temporary, path)
-        guard result == 0 else {
-            if errno == EEXIST { throw .exists(path: path) }
-            throw .unwritable(path: path, reason: lastReason())
+            if error.code == EEXIST { throw .exists(path: path) }
+            throw .unwritable(path: path, reason: error.reason)
         }
     }
 

@@ -2,6 +2,7 @@ import ArgumentParser
 import ComputeBackends
 import Denoising
 import DiffusionModels
+import DurableFiles
 import Foundation
 import ImageOutput
 import Tensors
@@ -122,7 +123,7 @@ struct BenchEndToEndCommand: AsyncParsableCommand {
             onProgress: { reporter.progress($0) })
         let denoised = clock.now
         let stream = try PNGStream(
-            path: path, width: request.width, height: request.height, texts: [])
+            to: .file(path), width: request.width, height: request.height, texts: [])
         try await generator.decode(
             latent, with: executor, into: stream, onProgress: { reporter.progress($0) })
         return PictureSeconds(

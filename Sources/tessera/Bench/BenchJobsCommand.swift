@@ -4,6 +4,7 @@ import ClusterRuntime
 import ComputeBackends
 import Denoising
 import DiffusionModels
+import DurableFiles
 import Foundation
 import ImageOutput
 import Synchronization
@@ -127,7 +128,7 @@ struct BenchJobsCommand: AsyncParsableCommand {
         let latent = try await generator.denoise(
             from: generator.initialState(noise: noise), with: executor, onProgress: { _ in })
         let stream = try PNGStream(
-            path: path, width: request.width, height: request.height, texts: [])
+            to: .file(path), width: request.width, height: request.height, texts: [])
         try await generator.decode(latent, with: executor, into: stream, onProgress: { _ in })
         return Job(
             seconds: (clock.now - start) / .seconds(1), views: picture.plan.forwardCount,

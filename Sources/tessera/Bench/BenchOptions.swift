@@ -1,7 +1,7 @@
 import ArgumentParser
 import ComputeBackends
 import DiffusionModels
-import ImageOutput
+import DurableFiles
 import Tensors
 
 /// How often something is run and how it is reported: the same for every benchmark of a network.
@@ -80,7 +80,7 @@ struct SaveOptions: ParsableArguments {
 
     /// Refuses a place that cannot be written before anything is computed.
     func check() throws {
-        if let save { try PNGStream.checkWritable(save) }
+        if let save { try AtomicFile.check(save, named: "--save") }
     }
 
     /// Writes tensors, if that was asked for; the file appears complete or not at all.

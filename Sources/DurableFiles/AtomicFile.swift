@@ -39,6 +39,11 @@ package struct AtomicFile: ~Copyable {
         let existing = try target.existing()
         if let existing {
             guard replacing else { throw FileFailure(path: path, code: EEXIST) }
+            guard access != .secret || existing.st_uid == geteuid() else {
+                throw FileFailure(
+                    path: path, code: EPERM,
+                    reason: "it belongs to another user, who is not to read what would be in it")
+            }
             try target.checkReplaceable(existing)
         }
         Self.removeAbandoned(for: target)
@@ -131,8 +136,10 @@ package struct AtomicFile: ~Copyable {
     }
 
     /// Checks, before anything is computed, that a file can be put at `path`; leaves nothing.
-    package static func checkWritable(_ path: String) throws(FileFailure) {
-        _ = try AtomicFile(path: path)
+    package static func checkWritable(
+        _ path: String, access: FileAccess = .everyone
+    ) throws(FileFailure) {
+        _ = try AtomicFile(path: path, access: access)
     }
 }
 
@@ -234,6 +241,11 @@ package enum FileAccess: Sendable {
 
     /// Gives the open file the mode, group and owner of another, as far as this process may.
     fileprivate func adopt(_ other: stat, by descriptor: Int32) {
+        guard self != .secret else {
+            // The owner is this user already.
+            fchmod(descriptor, limit)
+            return
+        }
         var mode = other.st_mode & limit
         if fchown(descriptor, .max, other.st_gid) != 0 {
             // What only that group might do shall not become this user's group's.

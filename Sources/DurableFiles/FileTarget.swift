@@ -252,7 +252,9 @@ private func isMountPoint(_ name: String, in folder: Int32) -> Bool {
 
 /// Which mount an open file lies on; nil when the system does not say.
 private func mountID(of descriptor: Int32) -> String? {
-    guard let bytes = try? readSmallFile("/proc/self/fdinfo/\(descriptor)") else { return nil }
+    guard let bytes = try? readSmallFile("/proc/self/fdinfo/\(descriptor)", limit: 1 << 16) else {
+        return nil
+    }
     return String(decoding: bytes, as: UTF8.self).split(separator: "\n").map(String.init)
         .first { $0.hasPrefix("mnt_id:") }
 }

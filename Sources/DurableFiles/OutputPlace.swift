@@ -118,7 +118,8 @@ package final class OpenStream: Sendable {
         var status = stat()
         guard unsafe fstat(descriptor, &status) == 0 else { throw .ofLastCall(path: path) }
         let kind = FileKind(status)
-        guard kind != .blockDevice, kind != .folder else {
+        // One that was closed may be something of this program's own by now.
+        guard ![.blockDevice, .folder, .unknown].contains(kind) else {
             throw FileFailure(path: path, code: EINVAL, reason: "it is \(kind.rawValue)")
         }
         guard isatty(descriptor) == 0 else {

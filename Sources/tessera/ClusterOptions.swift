@@ -107,7 +107,9 @@ struct ClusterOptions: ParsableArguments {
     /// Refuses a log and a join file that cannot be written, before anything is computed.
     func checkFiles() throws {
         if let eventLog { try EventLogWriter.checkWritable(eventLog) }
-        if let join { try AtomicFile.check(join, named: "--join") }
+        if let join, let listen {
+            try AtomicFile.check(join, named: "--join", access: security.accessOfKeys(at: listen))
+        }
     }
 
     private var limits: Limits {

@@ -31,6 +31,7 @@ struct KeygenCommand: ParsableCommand {
         for path in [output, open] where FileManager.default.fileExists(atPath: path) {
             throw KeyFileError.exists(path: path)
         }
+        try AtomicFile.check(output, named: "--output", access: .secret)
         let key = try CurveKeyPair.generate()
         try KeyFiles.write(key.fileText, to: output, access: .secret)
         do {

@@ -23,13 +23,15 @@ extension OutputPlace {
 
 extension AtomicFile {
     /// Refuses what `option` names unless a file can be put there, and nothing else is.
-    static func check(_ path: String, named option: String) throws(CommandFailure) {
+    static func check(
+        _ path: String, named option: String, access: FileAccess = .everyone
+    ) throws(CommandFailure) {
         guard path != "-" else {
             throw CommandFailure(
                 unwritable: path, by: option,
                 "this goes into a file, not to standard output; a file of that name is ./-")
         }
-        do { try checkWritable(path) } catch {
+        do { try checkWritable(path, access: access) } catch {
             throw CommandFailure(unwritable: path, by: option, error.reason)
         }
     }

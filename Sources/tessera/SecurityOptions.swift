@@ -44,6 +44,11 @@ struct SecurityOptions: ParsableArguments {
         return !insecure && !Endpoint.staysOnMachine(endpoint)
     }
 
+    /// Whom a file is for that says how to join at `endpoint`.
+    func accessOfKeys(at endpoint: String) -> FileAccess {
+        encrypts(endpoint) ? .secret : .everyone
+    }
+
     /// Says what is missing or unreadable, before anything is computed.
     func check(listen endpoint: String, join: String?, stateDir: String?) throws {
         try Endpoint.check(endpoint, mayLeaveMachine: true, isBinding: true)

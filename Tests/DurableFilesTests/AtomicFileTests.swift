@@ -159,6 +159,11 @@ final class AtomicFileTests {
         try AtomicFile.write([2], to: path)
         let after = try status(path)
         #expect(after.st_uid == 1234 && after.st_gid == 2345)
+        // Nobody gets a secret by having put a file there before.
+        #expect(throws: FileFailure.self) {
+            try AtomicFile.write([3], to: self.path, access: .secret)
+        }
+        #expect(try readSmallFile(path) == [2])
     }
 
     @Test("another name of the same file keeps what it was")

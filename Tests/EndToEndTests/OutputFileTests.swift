@@ -134,6 +134,8 @@ struct OutputFileTests {
             Refusal(
                 script: "\"$T\" submit --state-dir . --prompt x --output -",
                 mention: "the coordinator writes the files"),
+            Refusal(script: "g --output $'\\xff.png'", mention: "is not UTF-8"),
+            Refusal(script: "\"$T\" keygen --output -", mention: "--output - cannot be written"),
             Refusal(
                 script: "\"$T\" bench unet --save -", mention: "--save - cannot be written"),
         ])

@@ -209,8 +209,8 @@ let package = Package(
         tests(
             "TextToImageTests",
             [
-                "TextToImage", "DiffusionModels", "ImageOutput", "DurableFiles", "Denoising",
-                "Tensors",
+                "TextToImage", "DiffusionModels", "ComputeBackends", "ImageOutput", "DurableFiles",
+                "Denoising", "Tensors",
             ]
         ),
         tests("DurableFilesTests", ["DurableFiles"]),

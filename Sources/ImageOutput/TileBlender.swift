@@ -1,21 +1,22 @@
 package import Denoising
 
-/// Joins decoded tiles into rows of the picture, as diffusers' tiled decoder does: every tile
-/// fades in over its upper and left neighbour along a linear ramp, the neighbour's own blends
-/// included, and the part of a tile that the next one overlaps is cut off
-/// (AutoencoderKL.tiled_decode in diffusers 0.42).
+/// Joins decoded tiles into rows of the picture: every tile fades in over what its left and upper
+/// neighbours have in common with it along a linear ramp, from nothing of the new tile at its edge
+/// to nothing of the old one behind the old one's (the ramp of diffusers' tiled decoder, as long
+/// as the overlap is).
 ///
-/// Works on 8-bit values with rounded integer weights, so the result is the same everywhere.
-/// Holds two rows of tiles, whatever the picture's height.
+/// Works on 8-bit values with rounded integer weights that add up to one, row by row and left to
+/// right, so the result is the same everywhere. Holds two rows of tiles, whatever the picture's
+/// height.
 package struct TileBlender: Sendable {
     /// Picture extents in pixels; what tiles reach beyond them is cut off.
     package let height: Int
     package let width: Int
 
     private let grid: TileGrid
-    private var above: [BlendTile] = []
     private var rowsOfTiles = 0
-    private var rowsEmitted = 0
+    /// Rows of the picture that the next row of tiles may still change.
+    private var pending = PixelBand()
 
     /// A picture of `height` × `width` pixels decoded in the tiles of `grid`, which reach at
     /// least as far.
@@ -37,77 +38,83 @@ package struct TileBlender: Sendable {
             tiles.count == grid.columns && rowsOfTiles < grid.rows,
             "\(grid.rows) rows of \(grid.columns) tiles are expected"
         )
-        var row: [BlendTile] = []
-        for (column, tile) in tiles.enumerated() {
-            var blended = BlendTile(tile)
-            if rowsOfTiles > 0 {
-                blended.fadeIn(below: above[column], extent: grid.blendExtent)
-            }
-            if let left = row.last {
-                blended.fadeIn(rightOf: left, extent: grid.blendExtent)
-            }
-            row.append(blended)
-        }
-        above = row
+        var band = joined(tiles)
+        band.fadeIn(below: pending)
+        let starts = grid.rowStarts.map { $0 * grid.scaleFactor }
+        let top = starts[rowsOfTiles]
         rowsOfTiles += 1
-        return emit(row)
+        let end = rowsOfTiles < grid.rows ? starts[rowsOfTiles] : top + band.height
+        pending = band.rows(from: end - top)
+        return band.bytes(height: max(0, min(end, height) - top), width: width)
     }
 
-    /// A tile with a neighbour behind it gives one stride of itself, the last one all of itself.
-    private mutating func emit(_ row: [BlendTile]) -> [UInt8] {
-        let tallest = rowsOfTiles == grid.rows ? row[0].height : grid.pixelStride
-        let count = max(0, min(tallest, height - rowsEmitted))
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(count * width * 3)
-        for y in 0..<count {
-            var remaining = width
-            for (column, tile) in row.enumerated() {
-                let widest = column == row.count - 1 ? tile.width : grid.pixelStride
-                let columns = min(widest, remaining)
-                let start = y * tile.width * 3
-                bytes.append(contentsOf: tile.bytes[start..<start + columns * 3])
-                remaining -= columns
-            }
-            precondition(remaining == 0, "the tiles do not reach the picture's right edge")
+    /// A row of tiles as one band.
+    private func joined(_ tiles: [RGBTile]) -> PixelBand {
+        let lefts = grid.columnStarts.map { $0 * grid.scaleFactor }
+        var band = PixelBand(
+            height: grid.tile.height * grid.scaleFactor,
+            width: grid.latent.width * grid.scaleFactor)
+        var end = 0
+        for (tile, left) in zip(tiles, lefts) {
+            precondition(
+                tile.height == band.height && tile.width == grid.tile.width * grid.scaleFactor,
+                "every tile is a full one")
+            band.fadeIn(tile, at: left, over: end - left)
+            end = left + tile.width
         }
-        rowsEmitted += count
-        return bytes
+        return band
     }
 }
 
-/// A tile whose edges are being blended.
-private struct BlendTile: Sendable {
-    let height: Int
+/// Whole rows of pixels.
+private struct PixelBand: Sendable {
+    private(set) var height: Int
     let width: Int
-    var bytes: [UInt8]
+    private var bytes: [UInt8]
 
-    init(_ tile: RGBTile) {
-        height = tile.height
-        width = tile.width
-        bytes = tile.bytes
+    /// No rows.
+    init() { self.init(height: 0, width: 0) }
+
+    init(height: Int, width: Int) {
+        self.height = height
+        self.width = width
+        bytes = Array(repeating: 0, count: height * width * 3)
     }
 
-    mutating func fadeIn(below other: BlendTile, extent: Int) {
-        let extent = min(extent, height, other.height)
-        let length = min(width, other.width) * 3
-        for y in 0..<extent {
-            let from = (other.height - extent + y) * other.width * 3
-            let to = y * width * 3
-            for x in 0..<length {
-                bytes[to + x] = mix(other.bytes[from + x], bytes[to + x], y, of: extent)
+    /// Puts a tile of this height at column `left`, fading in over the first `overlap` columns.
+    mutating func fadeIn(_ tile: RGBTile, at left: Int, over overlap: Int) {
+        let (ramp, length) = (overlap * 3, tile.width * 3)
+        for y in 0..<height {
+            let (from, to) = (y * length, (y * width + left) * 3)
+            for x in 0..<ramp {
+                bytes[to + x] = mix(bytes[to + x], tile.bytes[from + x], x / 3, of: overlap)
+            }
+            bytes.replaceSubrange(
+                to + ramp..<to + length, with: tile.bytes[from + ramp..<from + length])
+        }
+    }
+
+    /// Fades in over `other`, whose first row lies where this one's does.
+    mutating func fadeIn(below other: PixelBand) {
+        let length = width * 3
+        for y in 0..<other.height {
+            for index in y * length..<(y + 1) * length {
+                bytes[index] = mix(other.bytes[index], bytes[index], y, of: other.height)
             }
         }
     }
 
-    mutating func fadeIn(rightOf other: BlendTile, extent: Int) {
-        let extent = min(extent, width, other.width)
-        for y in 0..<min(height, other.height) {
-            let from = (y * other.width + other.width - extent) * 3
-            let to = y * width * 3
-            for x in 0..<extent * 3 {
-                bytes[to + x] = mix(other.bytes[from + x], bytes[to + x], x / 3, of: extent)
-            }
-        }
+    /// Without its first rows.
+    func rows(from first: Int) -> PixelBand {
+        var rest = self
+        rest.height -= first
+        rest.bytes.removeFirst(first * width * 3)
+        return rest
+    }
+
+    /// The bytes of the first rows and columns.
+    func bytes(height rows: Int, width columns: Int) -> [UInt8] {
+        (0..<rows).flatMap { y in bytes[y * width * 3..<(y * width + columns) * 3] }
     }
 }
 

@@ -8,7 +8,9 @@ internal import Tensors
 struct TileJournalHeader {
     static let length = 32
     private static let magic: UInt32 = 0x4A52_5354
-    private static let layout: UInt32 = 1
+    /// Raised when journals of before are of no use: 1 had tiles of other places, and black ones
+    /// where the autoencoder had given no finite numbers.
+    private static let layout: UInt32 = 2
 
     let bytes: [UInt8]
 

@@ -49,8 +49,7 @@ struct PlanCommand: ParsableCommand {
         switch format {
         case .text:
             printLine("\(picture.plan)")
-            let tiles = picture.tiles
-            printLine("decoded in \(tiles.rows * tiles.columns) tiles")
+            printLine("decoded in \(picture.tiles.count) tiles")
         case .json:
             if expand { try checkExpandable(picture.plan) }
             let encoder = JSONEncoder()

@@ -40,21 +40,49 @@ struct TileBlenderTests {
         #expect(joined == pixels)
     }
 
-    @Test("the ramp is 0 at its first row and (e − 1)/e at its last")
-    func rampEnds() {
-        let grid = grid(height: 20, width: 16)
-        let rows = (0..<grid.rows).map { row in
-            grid.tiles[row * grid.columns..<(row + 1) * grid.columns].map { window in
-                let bytes = [UInt8](
-                    repeating: row == 0 ? 0 : 200, count: window.height * window.width * 3)
-                return RGBTile(height: window.height, width: window.width, bytes: bytes)
+    /// One colour per row of tiles, or per column.
+    private func flat(_ grid: TileGrid, level: (_ row: Int, _ column: Int) -> UInt8) -> [[RGBTile]]
+    {
+        (0..<grid.rows).map { row in
+            (0..<grid.columns).map { column in
+                let (height, width) = (grid.tile.height, grid.tile.width)
+                return RGBTile(
+                    height: height, width: width,
+                    bytes: Array(repeating: level(row, column), count: height * width * 3))
             }
         }
-        let joined = join(rows, in: grid, height: 20, width: 16)
-        let column = (0..<20).map { joined[$0 * 16 * 3] }
-        #expect(column[..<12].allSatisfy { $0 == 0 })
-        #expect(Array(column[12..<16]) == [0, 50, 100, 150])
-        #expect(column[16...].allSatisfy { $0 == 200 })
+    }
+
+    @Test(
+        "the ramp is as long as the overlap: nothing of the new tile first, nothing of the old next",
+        arguments: [false, true]
+    )
+    func rampEnds(isSideways: Bool) {
+        // Tiles at 0, 12 and 14: overlaps of 4 and of 14.
+        let grid = isSideways ? grid(height: 16, width: 30) : grid(height: 30, width: 16)
+        let levels: [UInt8] = [0, 200, 60]
+        let rows = flat(grid) { row, column in levels[max(row, column)] }
+        let joined = join(rows, in: grid, height: grid.latent.height, width: grid.latent.width)
+        let line = (0..<30).map { joined[$0 * (isSideways ? 1 : 16) * 3] }
+        #expect(line[..<12].allSatisfy { $0 == 0 })
+        #expect(Array(line[12..<14]) == [0, 50])
+        // (14 − p) parts of what was there, p of the new tile.
+        let before: [Int] = [100, 150] + Array(repeating: 200, count: 12)
+        for (position, old) in before.enumerated() {
+            let mixed = Double(old * (14 - position) + 60 * position) / 14
+            #expect(Int(line[14 + position]) == Int((mixed + 0.5).rounded(.down)))
+        }
+        #expect(line[28...].allSatisfy { $0 == 60 })
+    }
+
+    @Test("tiles of one colour make a picture of it, whatever the size: weights add up to one")
+    func weights() {
+        for side in 1...70 {
+            let grid = grid(height: side, width: 71 - side)
+            let joined = join(
+                flat(grid) { _, _ in 201 }, in: grid, height: side, width: 71 - side)
+            #expect(joined.count == side * (71 - side) * 3 && joined.allSatisfy { $0 == 201 })
+        }
     }
 
     @Test("what tiles reach beyond the picture is cut off")

@@ -1,55 +1,52 @@
-/// The tiles in which a latent is decoded, laid as diffusers' `AutoencoderKL.tiled_decode` lays
-/// them: from the top left in steps of the stride, the last ones smaller rather than pulled back.
+/// The tiles in which a latent is decoded: from the top left in steps of the stride, the last row
+/// and column pulled inwards to end with the latent, as windows are.
+///
+/// Every tile is a full one. diffusers' `AutoencoderKL.tiled_decode` makes the last ones smaller
+/// instead; the autoencoder's norms and its attention look at a tile as a whole, so that a sliver
+/// comes out in another tone than what it is joined to.
 package struct TileGrid: Hashable, Sendable {
     /// Extents of the latent.
     package let latent: Extent
-    /// Side of a full tile in latents: the model's native side.
-    package let tile: Int
-    /// Distance of neighbouring tiles in latents: three quarters of the tile.
+    /// Extents of every tile in latents: the model's native side, or the latent's where that is
+    /// shorter.
+    package let tile: Extent
+    /// Distance of neighbouring tiles in latents, the last ones apart: three quarters of the
+    /// model's native side.
     package let stride: Int
     /// Pixels per latent.
     package let scaleFactor: Int
+    /// Where the rows of tiles begin, in latents, ascending.
+    package let rowStarts: [Int]
+    /// Where the columns of tiles begin, in latents, ascending.
+    package let columnStarts: [Int]
 
-    /// Traps on a tile smaller than 2.
+    /// A grid of tiles with a side of `tile` latents. Traps on one smaller than 2.
     package init(latent: Extent, tile: Int, scaleFactor: Int) {
         precondition(tile >= 2 && scaleFactor >= 1, "a tile has a side of at least 2")
         self.latent = latent
-        self.tile = tile
-        self.stride = tile * 3 / 4
+        self.tile = Extent(height: min(tile, latent.height), width: min(tile, latent.width))
         self.scaleFactor = scaleFactor
+        stride = tile * 3 / 4
+        rowStarts = WindowGrid.starts(length: latent.height, window: tile, stride: stride)
+        columnStarts = WindowGrid.starts(length: latent.width, window: tile, stride: stride)
     }
 
     /// Rows of tiles.
-    package var rows: Int { isWhole ? 1 : (latent.height + stride - 1) / stride }
+    package var rows: Int { rowStarts.count }
 
     /// Columns of tiles.
-    package var columns: Int { isWhole ? 1 : (latent.width + stride - 1) / stride }
+    package var columns: Int { columnStarts.count }
 
-    /// A latent that fits into one tile is decoded whole. As soon as one axis does not, both are
-    /// cut at every multiple of the stride, slivers included.
-    private var isWhole: Bool { latent.height <= tile && latent.width <= tile }
+    /// Number of tiles.
+    package var count: Int { rows * columns }
+
+    /// The tile of a number, which counts row by row.
+    package subscript(index: Int) -> Window {
+        Window(
+            y: rowStarts[index / columns], x: columnStarts[index % columns], height: tile.height,
+            width: tile.width)
+    }
 
     /// The tiles, row-major.
-    package var tiles: [Window] {
-        (0..<rows * columns).map { index in
-            let (y, x) = (index / columns * stride, index % columns * stride)
-            return Window(
-                y: y, x: x,
-                height: min(tile, latent.height - y), width: min(tile, latent.width - x))
-        }
-    }
-
-    /// Length of the ramp along which a tile fades in over its upper and left neighbour, in
-    /// pixels: a quarter of a full tile.
-    package var blendExtent: Int { tile * scaleFactor / 4 }
-
-    /// Distance of neighbouring tiles in pixels: what is kept of a tile that has a neighbour
-    /// behind it.
-    package var pixelStride: Int { stride * scaleFactor }
-
-    /// The share of the new tile at each position of a ramp, the neighbour has the rest: 0 at
-    /// the first position, (e−1)/e at the last.
-    package static func ramp(_ extent: Int) -> [Float] {
-        (0..<extent).map { Float($0) / Float(extent) }
-    }
+    package var tiles: [Window] { (0..<count).map { self[$0] } }
 }

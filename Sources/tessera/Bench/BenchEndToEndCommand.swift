@@ -171,7 +171,7 @@ struct MethodReport: Encodable {
         }
         viewWidth = widest?.width ?? 0
         viewHeight = widest?.height ?? 0
-        tiles = picture.tiles.rows * picture.tiles.columns
+        tiles = picture.tiles.count
         medianSeconds = timing.medianSeconds
         minSeconds = timing.minSeconds
         maxSeconds = timing.maxSeconds

@@ -231,15 +231,21 @@ TSR_IN_PLACE
     for (size_t c = 0; c < channels; c++) y[c] = (x[c] - mean) * factor * scale[c] + shift[c];
 }
 
-static void to_bytes(size_t count, const float *x, uint8_t *y) {
+static bool to_bytes(size_t count, const float *x, uint8_t *y) {
 #pragma clang fp contract(off)  // the product is rounded before the level is
+    uint32_t largest = 0;  // of the exponents; all ones are no finite number's
     for (size_t i = 0; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, &x[i], 4);
+        uint32_t exponent = bits & 0x7F800000u;
+        largest = exponent > largest ? exponent : largest;
         float level = x[i] * 0.5f + 0.5f;
         level = level > 0 ? level : 0;  // also where x is not a number
         level = level < 1 ? level : 1;
         // Adding 2^23 leaves an integer, halves to even.
         y[i] = (uint8_t)(int32_t)(level * 255.0f + 8388608.0f - 8388608.0f);
     }
+    return largest < 0x7F800000u;
 }
 
 static void widen_float16(size_t count, const void *x, float *y) {

@@ -2,6 +2,7 @@
 // blocks may run across items.
 #include "kernel_table.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 enum { TSR_BLOCK_FLOATS = 1 << 14 };
@@ -15,6 +16,7 @@ typedef struct {
     const float *a, *b;
     float *y;
     uint8_t *bytes;
+    atomic_bool *is_finite;  // so far; every block may say no
 } element_job;
 
 static size_t rows_per_tile(size_t row_length) {
@@ -98,13 +100,18 @@ static void to_bytes_tile(void *context, size_t index, int thread) {
     (void)thread;
     const element_job *job = context;
     size_t start = index * job->block;
-    job->kernels->to_bytes(
+    bool is_finite = job->kernels->to_bytes(
         tsr_min(job->block, job->count - start), job->a + start, job->bytes + start);
+    if (!is_finite) atomic_store_explicit(job->is_finite, false, memory_order_relaxed);
 }
 
-void tsr_to_bytes(tsr_engine *engine, size_t count, const float *x, uint8_t *y) {
-    element_job job = {.count = count, .block = TSR_BLOCK_FLOATS, .a = x, .bytes = y};
+bool tsr_to_bytes(tsr_engine *engine, size_t count, const float *x, uint8_t *y) {
+    atomic_bool is_finite = true;
+    element_job job = {
+        .count = count, .block = TSR_BLOCK_FLOATS, .a = x, .bytes = y, .is_finite = &is_finite,
+    };
     run(engine, &job, to_bytes_tile);
+    return atomic_load_explicit(&is_finite, memory_order_relaxed);
 }
 
 typedef struct {
@@ -160,4 +167,24 @@ void tsr_transpose(
 
 void tsr_widen(tsr_isa isa, tsr_element_type type, size_t count, const void *x, float *y) {
     tsr_kernels_of(isa)->widen(type, count, x, y);
+}
+
+size_t tsr_count_not_finite(tsr_element_type type, size_t count, const void *x) {
+    // An exponent of ones only.
+    size_t found = 0;
+    if (type == TSR_FLOAT32) {
+        for (size_t i = 0; i < count; i++) {
+            uint32_t bits;
+            memcpy(&bits, (const char *)x + 4 * i, 4);
+            found += (bits & 0x7F800000u) == 0x7F800000u;
+        }
+        return found;
+    }
+    uint16_t ones = type == TSR_FLOAT16 ? 0x7C00u : 0x7F80u;
+    for (size_t i = 0; i < count; i++) {
+        uint16_t bits;
+        memcpy(&bits, (const char *)x + 2 * i, 2);
+        found += (bits & ones) == ones;
+    }
+    return found;
 }

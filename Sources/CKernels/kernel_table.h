@@ -68,7 +68,8 @@ typedef struct {
         size_t outputs, size_t inputs, tsr_element_type type, const void *stored, size_t stride,
         float *u, size_t u_stride);
 
-    void (*to_bytes)(size_t count, const float *x, uint8_t *y);
+    // Whether all of x is finite.
+    bool (*to_bytes)(size_t count, const float *x, uint8_t *y);
     void (*widen)(tsr_element_type type, size_t count, const void *x, float *y);
 } tsr_kernels;
 

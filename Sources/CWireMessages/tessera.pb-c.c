@@ -3836,21 +3836,23 @@ const ProtobufCEnumDescriptor tessera__wire__task_kind__descriptor =
   tessera__wire__task_kind__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCEnumValue tessera__wire__failure_code__enum_values_by_number[5] =
+static const ProtobufCEnumValue tessera__wire__failure_code__enum_values_by_number[6] =
 {
   { "FAILURE_CODE_UNSPECIFIED", "TESSERA__WIRE__FAILURE_CODE__FAILURE_CODE_UNSPECIFIED", 0 },
   { "FAILURE_CODE_UNSUITABLE", "TESSERA__WIRE__FAILURE_CODE__FAILURE_CODE_UNSUITABLE", 1 },
   { "FAILURE_CODE_COMPUTE", "TESSERA__WIRE__FAILURE_CODE__FAILURE_CODE_COMPUTE", 2 },
   { "FAILURE_CODE_HANDED_BACK", "TESSERA__WIRE__FAILURE_CODE__FAILURE_CODE_HANDED_BACK", 3 },
   { "FAILURE_CODE_UNSOUND", "TESSERA__WIRE__FAILURE_CODE__FAILURE_CODE_UNSOUND", 4 },
+  { "FAILURE_CODE_NOT_FINITE", "TESSERA__WIRE__FAILURE_CODE__FAILURE_CODE_NOT_FINITE", 7 },
 };
 static const ProtobufCIntRange tessera__wire__failure_code__value_ranges[] = {
-{0, 0},{0, 5}
+{0, 0},{7, 5},{0, 6}
 };
-static const ProtobufCEnumValueIndex tessera__wire__failure_code__enum_values_by_name[5] =
+static const ProtobufCEnumValueIndex tessera__wire__failure_code__enum_values_by_name[6] =
 {
   { "FAILURE_CODE_COMPUTE", 2 },
   { "FAILURE_CODE_HANDED_BACK", 3 },
+  { "FAILURE_CODE_NOT_FINITE", 5 },
   { "FAILURE_CODE_UNSOUND", 4 },
   { "FAILURE_CODE_UNSPECIFIED", 0 },
   { "FAILURE_CODE_UNSUITABLE", 1 },
@@ -3862,11 +3864,11 @@ const ProtobufCEnumDescriptor tessera__wire__failure_code__descriptor =
   "FailureCode",
   "Tessera__Wire__FailureCode",
   "tessera.wire",
-  5,
+  6,
   tessera__wire__failure_code__enum_values_by_number,
-  5,
+  6,
   tessera__wire__failure_code__enum_values_by_name,
-  1,
+  2,
   tessera__wire__failure_code__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };

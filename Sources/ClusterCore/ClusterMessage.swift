@@ -3,7 +3,7 @@ package struct WireVersion: Hashable, Codable, Sendable, CustomStringConvertible
     package let major: UInt8
     package let minor: UInt8
     /// What this program speaks.
-    package static let current = WireVersion(major: 1, minor: 2)
+    package static let current = WireVersion(major: 1, minor: 3)
 
     package init(major: UInt8, minor: UInt8) {
         self.major = major
@@ -85,7 +85,7 @@ package enum FailureCode: UInt8, Hashable, Codable, Sendable, CaseIterable {
     case workerLost = 5
     /// The computation made no progress. Never travels.
     case stuck = 6
-    /// The answer has values that are not finite. Never travels.
+    /// The answer has values that are not finite.
     case notFinite = 7
     /// Other workers answered otherwise, and none of them alike. Never travels.
     case disputed = 8

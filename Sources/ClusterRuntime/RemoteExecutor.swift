@@ -48,7 +48,8 @@ package struct RemoteExecutor: TaskExecutor {
     }
 
     /// As ``TaskExecutor`` says. Throws ``JobFailure`` when no worker comes, or a task fails too
-    /// often, or the coordinator stops; ``WireError`` when an item is too large to travel.
+    /// often, or the coordinator stops; ``ComputeError/notFinite(index:_:)`` when workers find no
+    /// finite picture in a tile; ``WireError`` when an item is too large to travel.
     package func execute(
         _ items: [WorkItem],
         conditioning: Conditioning,
@@ -60,11 +61,21 @@ package struct RemoteExecutor: TaskExecutor {
         let batch = coordinator.begin(items, conditioning: conditioning, known: known)
         var delivered = 0
         defer { coordinator.end(batch, isComplete: delivered == items.count) }
-        for try await answer in batch.answers {
-            try await deliver(items[answer.position].index, answer.answer)
-            coordinator.consumed(batch)
-            delivered += 1
-            if delivered == items.count { return }
+        do {
+            for try await answer in batch.answers {
+                try await deliver(items[answer.position].index, answer.answer)
+                coordinator.consumed(batch)
+                delivered += 1
+                if delivered == items.count { return }
+            }
+        } catch JobFailure.taskFailed(let task, let evidence)
+            where task.kind == .decode
+            && evidence.contains(where: { $0.failure.code == .notFinite })
+        {
+            // The number of the task in its batch says nothing about where the tile lies.
+            throw ComputeError.notFinite(
+                index: items[Int(task.index)].index,
+                evidence.map(\.description).joined(separator: "; "))
         }
         // The stream ends early only when this task was cancelled.
         try Task.checkCancellation()

@@ -228,10 +228,11 @@ package final class Worker: Service {
     }
 
     private static func failure(of error: any Error) -> TaskFailure {
-        if case ComputeError.unsuitable(let reason) = error {
-            return TaskFailure(code: .unsuitable, reason: reason)
+        switch error {
+        case ComputeError.unsuitable(let reason): TaskFailure(code: .unsuitable, reason: reason)
+        case ComputeError.notFinite(_, let reason): TaskFailure(code: .notFinite, reason: reason)
+        default: TaskFailure(code: .compute, reason: "\(error)")
         }
-        return TaskFailure(code: .compute, reason: "\(error)")
     }
 
     // MARK: Decisions

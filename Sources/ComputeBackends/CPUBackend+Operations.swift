@@ -81,15 +81,17 @@ extension CPUBackend {
         return output
     }
 
-    package func bytes(_ x: DeviceTensor) -> [UInt8] {
+    package func bytes(_ x: DeviceTensor) -> [UInt8]? {
         let count = x.shape.count
-        return unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, written in
-            withEngine { engine in
+        var isFinite = true
+        let bytes = unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, written in
+            isFinite = withEngine { engine in
                 unsafe tsr_to_bytes(engine.handle, count, x.base, buffer.baseAddress)
             }
             progress.advance()
             written = count
         }
+        return isFinite ? bytes : nil
     }
 
     package func recorder() -> PlanRecorder? { PlanRecorder(for: self) }

@@ -110,8 +110,9 @@ package protocol ComputeBackend: AnyObject, Sendable {
     /// Chosen rows of a table: (rows, width) to (1, indices, width). Indices are in range.
     func gatherRows(_ table: DeviceTensor, _ indices: [Int]) -> DeviceTensor
 
-    /// clamp(x/2 + 0.5)·255 rounded, halves to even: pixels in [−1, 1] to 8 bits.
-    func bytes(_ x: DeviceTensor) -> [UInt8]
+    /// clamp(x/2 + 0.5)·255 rounded, halves to even: pixels in [−1, 1] to 8 bits. Nil when one of
+    /// them is an infinity or no number.
+    func bytes(_ x: DeviceTensor) -> [UInt8]?
 
     // MARK: Plans
 

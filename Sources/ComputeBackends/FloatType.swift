@@ -20,6 +20,11 @@ package enum FloatType: String, Sendable, CaseIterable {
         unsafe tsr_widen(best.code, code, buffer.count, bytes.baseAddress, buffer.baseAddress)
     }
 
+    /// How many little-endian elements at any address are infinities or NaN.
+    package func countOfNotFinite(_ bytes: UnsafeRawBufferPointer) -> Int {
+        unsafe tsr_count_not_finite(code, bytes.count / byteCount, bytes.baseAddress)
+    }
+
     var code: tsr_element_type {
         switch self {
         case .float32: TSR_FLOAT32

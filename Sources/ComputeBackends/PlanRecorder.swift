@@ -91,7 +91,7 @@ extension PlanRecorder {
     }
 
     /// Traps: there are no pixels before the plan runs.
-    package func bytes(_ x: DeviceTensor) -> [UInt8] {
+    package func bytes(_ x: DeviceTensor) -> [UInt8]? {
         preconditionFailure("pixels are read from a plan's output, not while it is recorded")
     }
 }

@@ -221,11 +221,12 @@ extension ReferenceBackend {
         }
     }
 
-    package func bytes(_ x: DeviceTensor) -> [UInt8] {
+    package func bytes(_ x: DeviceTensor) -> [UInt8]? {
         progress.advance()
+        guard x.elements.allSatisfy(\.isFinite) else { return nil }
         return x.elements.map { value in
             let level = min(max(value / 2 + 0.5, 0), 1) * 255
-            return level.isNaN ? 0 : UInt8(level.rounded(.toNearestOrEven))
+            return UInt8(level.rounded(.toNearestOrEven))
         }
     }
 }

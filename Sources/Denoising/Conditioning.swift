@@ -36,6 +36,14 @@ package struct Conditioning: Equatable, Sendable {
         }
         self.fingerprint = hash.fingerprint
     }
+
+    /// No infinity and no NaN in it, as a text encoder with damaged weights gives.
+    package var isFinite: Bool {
+        [prompt, negative].allSatisfy { embedding in
+            embedding.hiddenStates.elements.allSatisfy(\.isFinite)
+                && embedding.pooled?.elements.allSatisfy(\.isFinite) ?? true
+        }
+    }
 }
 
 /// SDXL's size and crop inputs, in pixels ("SDXL", arXiv 2307.01952, section 2.2).

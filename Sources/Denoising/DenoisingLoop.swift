@@ -7,7 +7,7 @@ package enum DenoisingError: Error, Equatable, CustomStringConvertible {
     case unsuitableAnswer(step: Int, task: Int, reason: String)
     /// The executor returned before every task was answered.
     case unanswered(step: Int, missing: Int)
-    /// The prediction holds an infinity or a NaN.
+    /// The prediction, or the latent after the last step, holds an infinity or a NaN.
     case notFinite(step: Int)
 
     package var description: String {
@@ -17,8 +17,9 @@ package enum DenoisingError: Error, Equatable, CustomStringConvertible {
         case .unanswered(let step, let missing):
             "step \(step) ended with \(missing) tasks unanswered"
         case .notFinite(let step):
-            "step \(step): the network's prediction is not a finite number; in half precision "
-                + "this is an overflow, otherwise the weights are damaged"
+            "step \(step): the network's prediction, or the latent that it leads to, is not a "
+                + "finite number; in half precision this is an overflow, otherwise the weights are "
+                + "damaged"
         }
     }
 }
@@ -93,6 +94,11 @@ package struct DenoisingLoop: Sendable {
                 prediction: prediction, sample: state.canvas, at: step.index)
             state.nextStep += 1
             try await onStep(state)
+        }
+        // The next step's prediction would have shown it; after the last one it would be blamed on
+        // the autoencoder.
+        guard state.canvas.values.allSatisfy(\.isFinite) else {
+            throw DenoisingError.notFinite(step: plan.stepCount - 1)
         }
         return plan.cropped(state.canvas)
     }

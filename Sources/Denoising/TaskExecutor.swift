@@ -128,12 +128,14 @@ package enum ComputeError: Error, Equatable, CustomStringConvertible {
     case unknownConditioning(Fingerprint)
     /// The item cannot be fed to the model; says what was expected and what came.
     case unsuitable(String)
+    /// The answer to the item of this index has values that are not finite; says whose.
+    case notFinite(index: Int, String)
 
     package var description: String {
         switch self {
         case .unknownConditioning(let fingerprint):
             "conditioning \(fingerprint) is not loaded; it has to be sent before its tasks"
-        case .unsuitable(let reason): reason
+        case .unsuitable(let reason), .notFinite(_, let reason): reason
         }
     }
 }

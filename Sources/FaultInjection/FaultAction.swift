@@ -22,7 +22,7 @@ package enum FaultAction: Hashable, Sendable {
     case slow(Double)
     /// The write takes so much longer.
     case pause(Duration)
-    /// The answer holds values that are not finite.
+    /// The answer holds values that are not finite; of a tile that is a failure that says so.
     case notANumber
     case infinity
     /// The computation fails, as with a device error.

@@ -35,7 +35,7 @@ package final class FaultyModel: ComputeModel {
         let start = clock.now
         var answer = try await base.compute(item, conditioning: conditioning)
         let took = clock.now - start
-        for strike in strikes { await after(strike, step: step, took: took, &answer) }
+        for strike in strikes { try await after(strike, of: item, took: took, &answer) }
         return answer
     }
 
@@ -63,16 +63,20 @@ package final class FaultyModel: ComputeModel {
     }
 
     private func after(
-        _ strike: FaultPlan.Strike, step: Int?, took: Duration, _ answer: inout WorkAnswer
-    ) async {
+        _ strike: FaultPlan.Strike, of item: WorkItem, took: Duration, _ answer: inout WorkAnswer
+    ) async throws {
+        let step = item.step
         switch strike.action {
         case .slow(let factor):
             injector.did(strike, step: step)
             await pass(took * (factor - 1))
         case .notANumber, .infinity:
-            let value = strike.action == .infinity ? Float.infinity : .nan
-            guard let wrong = WrongAnswer.first(value, in: answer) else { return }
             injector.did(strike, step: step)
+            let value = strike.action == .infinity ? Float.infinity : .nan
+            guard let wrong = WrongAnswer.first(value, in: answer) else {
+                // Pixels have no place for it: a model says so instead.
+                throw ComputeError.notFinite(index: item.index, "an injected \(value)")
+            }
             answer = wrong
         default: break
         }

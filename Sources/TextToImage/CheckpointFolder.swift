@@ -37,7 +37,9 @@ package final class CheckpointFolder: Sendable {
     /// Opens the folder for a picture, creating it when it is not there, and removes what killed
     /// writers left behind.
     ///
-    /// A step under way is kept every `keepingEvery` or more rarely (``keep(_:)``).
+    /// `latentWeights` are the fingerprint of the weights that decide the latents: with equal ones
+    /// a run goes on under another autoencoder. A step under way is kept every `keepingEvery` or
+    /// more rarely (``keep(_:)``).
     /// `beforeWrite` is called on the writing thread before each write, for injected faults;
     /// `onEvent` from any thread. Throws ``CheckpointError``: another process works in the
     /// folder, it holds another picture's state or a damaged or newer one, or it holds this
@@ -45,6 +47,7 @@ package final class CheckpointFolder: Sendable {
     package init(
         path: String,
         job: Provenance,
+        latentWeights: Fingerprint? = nil,
         resume: Bool,
         keepingEvery interval: Duration = CheckpointFolder.usualInterval,
         beforeWrite: StateWriteHook? = nil,
@@ -55,7 +58,9 @@ package final class CheckpointFolder: Sendable {
             throw .unusable(path: path, reason: error.reason)
         }
         let lock = try StateLock(folder: path)
-        let manifest = try Self.adopt(job, in: path, resume: resume, beforeWrite: beforeWrite)
+        let (manifest, isOther) = try Self.adopt(
+            job, latentWeights: latentWeights, in: path, resume: resume, beforeWrite: beforeWrite)
+        if isOther { onEvent(.otherAutoencoder) }
         if manifest.job.version != job.version {
             onEvent(.otherVersion(held: manifest.job.version))
         }
@@ -128,7 +133,7 @@ package final class CheckpointFolder: Sendable {
     package func journal(for latent: Latent, grid: TileGrid) -> TileJournal? {
         let binding = TileJournal.Binding(
             run: session.run, latent: CRC32C.of(latent.values),
-            tiles: grid.rows * grid.columns)
+            tiles: grid.count)
         return TileJournal(
             path: path + "/" + Self.journalName, binding: binding, syncEvery: grid.columns,
             session: session)
@@ -163,9 +168,11 @@ package final class CheckpointFolder: Sendable {
         for name in names { unsafe unlink(folder + "/" + name) }
     }
 
+    /// The folder's manifest, and whether it was of another autoencoder.
     private static func adopt(
-        _ job: Provenance, in folder: String, resume: Bool, beforeWrite: StateWriteHook?
-    ) throws(CheckpointError) -> StateManifest {
+        _ job: Provenance, latentWeights: Fingerprint?, in folder: String, resume: Bool,
+        beforeWrite: StateWriteHook?
+    ) throws(CheckpointError) -> (StateManifest, isOther: Bool) {
         let begun = hasState(folder)
         guard let held = try StateManifest.read(in: folder) else {
             guard !begun || exists(folder + "/" + finishedName) else {
@@ -175,15 +182,23 @@ package final class CheckpointFolder: Sendable {
             }
             removeFinished(in: folder)
             removeAbandoned(in: folder)
-            return try create(job, in: folder, beforeWrite: beforeWrite)
+            let manifest = StateManifest(job: job, latentWeights: latentWeights)
+            try write(manifest, in: folder, beforeWrite: beforeWrite)
+            return (manifest, false)
         }
         let differences = held.differences(to: job)
-        guard differences.isEmpty else {
+        let isOther = held.differsInAutoencoder(from: job, latentWeights: latentWeights)
+        guard differences.isEmpty || isOther else {
             throw .otherPicture(path: folder, differences: differences)
         }
         guard resume || !begun else { throw .started(path: folder) }
         removeAbandoned(in: folder)
-        return held
+        guard isOther else { return (held, false) }
+        // Before the manifest says otherwise: its tiles are the old autoencoder's.
+        unsafe unlink(folder + "/" + journalName)
+        let manifest = StateManifest(job: job, latentWeights: latentWeights, run: held.run)
+        try write(manifest, in: folder, beforeWrite: beforeWrite)
+        return (manifest, true)
     }
 
     private static func hasState(_ folder: String) -> Bool {
@@ -192,17 +207,15 @@ package final class CheckpointFolder: Sendable {
 
     private static func exists(_ path: String) -> Bool { unsafe access(path, F_OK) == 0 }
 
-    private static func create(
-        _ job: Provenance, in folder: String, beforeWrite: StateWriteHook?
-    ) throws(CheckpointError) -> StateManifest {
-        let manifest = StateManifest(job: job)
+    private static func write(
+        _ manifest: StateManifest, in folder: String, beforeWrite: StateWriteHook?
+    ) throws(CheckpointError) {
         do {
             try beforeWrite?(StateWrite(kind: .manifest, step: 0))
             try AtomicFile.write(manifest.text, to: folder + "/" + StateManifest.name)
         } catch {
             throw .unusable(path: folder, reason: reasonText(error))
         }
-        return manifest
     }
 
     /// Temporary files of killed writers, of whatever step.

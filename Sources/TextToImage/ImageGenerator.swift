@@ -78,7 +78,7 @@ package struct ImageGenerator: Sendable {
         onProgress: (GenerationProgress) async throws -> Void
     ) async throws {
         let grid = picture.tiles
-        let count = grid.rows * grid.columns
+        let count = grid.count
         var blender = TileBlender(
             grid: grid, height: picture.request.height, width: picture.request.width)
         var done = journal?.count ?? 0
@@ -112,12 +112,12 @@ package struct ImageGenerator: Sendable {
         journal: TileJournal?,
         onTile: (_ isRepeated: Bool) async throws -> Void
     ) async throws -> [RGBTile] {
-        let windows = picture.tiles.tiles
-        let scale = picture.tiles.scaleFactor
+        let grid = picture.tiles
+        let scale = grid.scaleFactor
         var tiles: [Int: RGBTile] = [:]
         var (items, repeated): ([WorkItem], Set<Int>) = ([], [])
         for index in range {
-            let window = windows[index]
+            let window = grid[index]
             let isHeld = journal?.holds(index) ?? false
             if let tile = journal?.tile(
                 index, height: window.height * scale, width: window.width * scale)
@@ -132,14 +132,17 @@ package struct ImageGenerator: Sendable {
                             tile: LatentView.window(window).gather(from: latent))))
             }
         }
-        if !items.isEmpty {
+        do {
+            guard !items.isEmpty else { return range.compactMap { tiles[$0] } }
             try await executor.execute(items, conditioning: conditioning) { index, answer in
                 guard range.contains(index) else { throw DecodingFailure.unasked(tile: index) }
-                let tile = try checked(answer, for: windows[index], index: index)
+                let tile = try checked(answer, for: grid[index], index: index)
                 tiles[index] = tile
                 await journal?.append(tile, index: index)
                 try await onTile(repeated.contains(index))
             }
+        } catch ComputeError.notFinite(let index, let reason) {
+            throw DecodingFailure.notFinite(TilePlace(index, in: grid), reason: reason)
         }
         return try range.map { index throws(DecodingFailure) in
             guard let tile = tiles[index] else { throw .unanswered(tile: index) }
@@ -171,6 +174,9 @@ package enum DecodingFailure: Error, Equatable, CustomStringConvertible {
     case unasked(tile: Int)
     /// The answer for a tile is no picture of the right size.
     case unsuitable(tile: Int, expected: Extent)
+    /// The autoencoder's answer for a tile holds infinities or what is no number; `reason` says
+    /// who found it.
+    case notFinite(TilePlace, reason: String)
 
     package var description: String {
         switch self {
@@ -178,6 +184,39 @@ package enum DecodingFailure: Error, Equatable, CustomStringConvertible {
         case .unasked(let tile): "tile \(tile) was decoded without being asked for"
         case .unsuitable(let tile, let expected):
             "the answer for tile \(tile) is no picture of \(expected) pixels"
+        case .notFinite(let place, let reason):
+            "\(place): \(reason); its weights are damaged, or it is computed in half precision, in "
+                + "which SDXL's own overflows (force_upcast): `tessera doctor` finds damaged weights; "
+                + "take a whole file, or one that was mended for half precision, such as "
+                + "sdxl-vae-fp16-fix"
         }
+    }
+}
+
+/// Where a tile lies in the picture.
+package struct TilePlace: Equatable, Sendable, CustomStringConvertible {
+    /// Counted from 0.
+    package let row: Int
+    /// Counted from 0.
+    package let column: Int
+    /// In pixels.
+    package let pixels: Window
+
+    /// The place of a tile of this number.
+    init(_ index: Int, in grid: TileGrid) {
+        let (window, scale) = (grid[index], grid.scaleFactor)
+        row = index / grid.columns
+        column = index % grid.columns
+        pixels = Window(
+            y: window.y * scale, x: window.x * scale, height: window.height * scale,
+            width: window.width * scale)
+    }
+
+    /// `the tile in row 1, column 2 (pixels 96…223 from the left, 0…127 from the top)`, counted
+    /// from 1, as people do.
+    package var description: String {
+        "the tile in row \(row + 1), column \(column + 1) (pixels "
+            + "\(pixels.x)…\(pixels.x + pixels.width - 1) from the left, "
+            + "\(pixels.y)…\(pixels.y + pixels.height - 1) from the top)"
     }
 }

@@ -42,8 +42,8 @@ package struct PictureRun: Sendable {
     /// Denoises, from the last checkpoint if there is one, and decodes what is not decoded yet.
     ///
     /// However it ends, what was saved is on disk when it returns, as far as the disk takes it.
-    /// Throws ``PictureRunFailure`` when the finished picture cannot be written, and what the
-    /// executor and the state folder throw.
+    /// Throws ``PictureRunFailure`` when the latents are finished and no picture comes of them,
+    /// and what the executor and the state folder throw.
     package func perform(
         noise: Latent,
         with executor: some TaskExecutor,
@@ -52,10 +52,10 @@ package struct PictureRun: Sendable {
         do {
             let latent = try await denoise(noise, with: executor, onEvent: onEvent)
             let unsaved = await failure { try await writeLatents(latent) }
-            if let failure = await failure({ try await decode(latent, with: executor, onEvent) }) {
-                throw await outcome(of: failure)
+            let failure = await failure { try await decode(latent, with: executor, onEvent) }
+            if let failure = failure ?? unsaved {
+                throw await outcome(of: failure, latent, isSaved: unsaved == nil)
             }
-            if let unsaved { throw await outcome(of: unsaved) }
         } catch {
             await state?.settle()
             throw error
@@ -89,7 +89,7 @@ package struct PictureRun: Sendable {
         let tiles = generator.picture.tiles
         let journal = state?.journal(for: latent, grid: tiles)
         if let journal, journal.count > 0 {
-            onEvent(.tilesKept(journal.count, of: tiles.rows * tiles.columns))
+            onEvent(.tilesKept(journal.count, of: tiles.count))
         }
         let request = provenance.request
         let stream = try PNGStream(
@@ -109,52 +109,69 @@ extension PictureRun {
         return nil
     }
 
-    /// What a failure after the last step means: a file that cannot be written costs the latents
-    /// only when nothing keeps them.
-    private func outcome(of failure: any Error) async -> any Error {
-        guard failure is ImageOutputError || failure is WeightsError else { return failure }
-        // Whoever stops the run gives up a reader that it waits for.
+    /// What a failure after the last step means: it must not cost the latents.
+    private func outcome(
+        of failure: any Error, _ latent: Latent, isSaved: Bool
+    ) async -> any Error {
+        let isFinal =
+            failure is ImageOutputError || failure is WeightsError || failure is DecodingFailure
+        // A run that goes on by itself has its state.
+        guard isFinal || state == nil, !(failure is CancellationError) else { return failure }
+        // Whoever stops a run wants no more of it, and gives up a reader that it waits for.
         guard !Task.isCancelled else { return CancellationError() }
-        guard let state else { return PictureRunFailure(reason: "\(failure)", latents: filed) }
-        // What was removed may have made room for a checkpoint that the disk did not take.
-        await state.settle()
         return PictureRunFailure(
-            reason: "\(failure)",
-            latents: state.isSaved(step: generator.picture.plan.stepCount)
-                ? .folder(state.path) : filed)
+            cause: failure, latents: await place(of: latent, isSaved: isSaved))
     }
 
-    /// Where the latents are when no state folder has them.
-    private var filed: PictureRunFailure.Latents {
-        if case .file(let path) = saveLatents { .file(path) } else { .lost }
+    /// Where the finished latents are, after an attempt to put them somewhere if they are nowhere.
+    private func place(of latent: Latent, isSaved: Bool) async -> PictureRunFailure.Latents {
+        // What was removed may have made room for a checkpoint that the disk did not take.
+        await state?.settle()
+        if let state, state.isSaved(step: generator.picture.plan.stepCount) {
+            return .folder(state.path)
+        }
+        if case .file(let path)? = saveLatents, isSaved { return .file(path) }
+        return LatentRescue.write(latent, beside: output).map { .file($0) } ?? .lost
     }
 }
 
-/// The picture was computed and could not be written.
-package struct PictureRunFailure: Error, Equatable, CustomStringConvertible {
+/// The latents were finished, and no picture came of them.
+package struct PictureRunFailure: Error, CustomStringConvertible {
     /// Where the finished latents are.
     package enum Latents: Equatable, Sendable {
         /// A run that resumes from this state folder only decodes.
         case folder(String)
-        /// In the file that was asked for.
+        /// In this file, asked for or not.
         case file(String)
         case lost
     }
 
-    package let reason: String
+    package let cause: any Error
     package let latents: Latents
+
+    package init(cause: any Error, latents: Latents) {
+        self.cause = cause
+        self.latents = latents
+    }
+
+    /// Whether it was the disk that did not take the picture, rather than that there is none.
+    package var isUnwritable: Bool { cause is ImageOutputError || cause is WeightsError }
+
+    /// What has to be done before another attempt.
+    private var remedy: String {
+        isUnwritable ? "make room, or name another --output" : "mend that"
+    }
 
     package var description: String {
         switch latents {
         case .folder(let path):
-            "\(reason); the finished latents are kept: make room, or name another --output, and go "
-                + "on with --state-dir \(path) --resume, which only decodes"
+            "\(cause); the finished latents are kept: \(remedy), and go on with --state-dir \(path) "
+                + "--resume, which only decodes"
         case .file(let path):
-            "\(reason); the finished latents are in \(path)"
+            "\(cause); the finished latents are in \(path)"
         case .lost:
-            "\(reason); make room, or name another --output, and add --state-dir, which keeps the "
-                + "finished latents so that --resume only decodes, or --save-latents, which writes "
-                + "them before decoding"
+            "\(cause); \(remedy), and add --state-dir, which keeps the finished latents so that "
+                + "--resume only decodes, or --save-latents, which writes them before decoding"
         }
     }
 }

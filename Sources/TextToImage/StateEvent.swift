@@ -54,6 +54,8 @@ package enum StateEvent: Equatable, Sendable {
     case passedOver(file: String, reason: String, instead: String)
     /// The folder was begun by another version of the program.
     case otherVersion(held: String)
+    /// The folder was begun with another autoencoder.
+    case otherAutoencoder
 
     package var description: String {
         switch self {
@@ -67,13 +69,16 @@ package enum StateEvent: Equatable, Sendable {
         case .passedOver(let file, let reason, let instead): "\(file) \(reason); \(instead)"
         case .otherVersion(let held):
             "this run was begun by tessera \(held) and goes on with \(tesseraVersion)"
+        case .otherAutoencoder:
+            "this run was begun with another autoencoder: its latents are taken, and all tiles are "
+                + "decoded with the one that is there now"
         }
     }
 
     /// Whether it is a warning; else it is news.
     package var isWarning: Bool {
         switch self {
-        case .failed, .passedOver, .otherVersion: true
+        case .failed, .passedOver, .otherVersion, .otherAutoencoder: true
         case .saved, .recovered: false
         }
     }

@@ -14,13 +14,32 @@ struct StateManifest: Codable, Equatable, Sendable {
     /// Random: binds checkpoints and journal to this manifest.
     let run: String
     let job: Provenance
+    /// Fingerprint of the weights that decide the latents; nil when it was not told.
+    let latentWeights: String?
 
-    /// Of a run that begins.
-    init(job: Provenance) {
-        format = Self.currentFormat
-        run = Fingerprint(value: .random(in: 0 ... .max)).description
-        self.job = job
+    enum CodingKeys: String, CodingKey {
+        case format, run, job
+        case latentWeights = "latent_weights"
     }
+
+    /// Of a run that begins, or of run `run` that goes on as another.
+    init(job: Provenance, latentWeights: Fingerprint?, run: String? = nil) {
+        format = Self.currentFormat
+        self.run = run ?? Fingerprint(value: .random(in: 0 ... .max)).description
+        self.job = job
+        self.latentWeights = latentWeights?.description
+    }
+
+    /// Whether the run differs from `job` in the autoencoder's weights only: its latents are those
+    /// of `job`, and what is decoded of them is not.
+    func differsInAutoencoder(from job: Provenance, latentWeights: Fingerprint?) -> Bool {
+        guard let held = self.latentWeights, held == latentWeights?.description else {
+            return false
+        }
+        return differences(to: job).map(\.what) == [Self.weightsField]
+    }
+
+    private static let weightsField = "model weights"
 
     /// Reads the folder's manifest; nil when there is none.
     static func read(in folder: String) throws(CheckpointError) -> StateManifest? {
@@ -61,7 +80,7 @@ struct StateManifest: Codable, Equatable, Sendable {
                     asked: request[key]?.text ?? "none")
             }
         let others = [
-            ("plan", job.plan, asked.plan), ("model weights", job.weights, asked.weights),
+            ("plan", job.plan, asked.plan), (Self.weightsField, job.weights, asked.weights),
             ("compute class", job.computeClass, asked.computeClass),
         ]
         for (what, held, asked) in others where held != asked {

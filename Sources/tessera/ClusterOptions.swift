@@ -217,7 +217,7 @@ struct ClusterOptions: ParsableArguments {
     }
 
     /// Runs `body` while telling of workers that end before it does; gives up when the last one
-    /// has and nobody else can come.
+    /// has and nobody else can come. Throws what either throws.
     private func run(
         _ body: @escaping @Sendable (Coordinator) async throws -> Void,
         with coordinator: Coordinator,
@@ -234,7 +234,16 @@ struct ClusterOptions: ParsableArguments {
                 return true
             }
             defer { group.cancelAll() }
-            while try await group.next() == false {}
+            do {
+                while try await group.next() == false {}
+            } catch let failure as CommandFailure {
+                // Not cancelled but left without answers, the picture's run keeps what it finished.
+                coordinator.shutdown()
+                guard case .failure(let last as PictureRunFailure) = await group.nextResult() else {
+                    throw failure
+                }
+                throw PictureRunFailure(cause: failure, latents: last.latents)
+            }
         }
     }
 

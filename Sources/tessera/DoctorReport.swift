@@ -50,12 +50,15 @@ struct DoctorReport: Encodable {
     let encryption: Bool
     let compute: Compute
     let model: Model
+    /// What has to be mended.
     let problems: [Problem]
+    /// What is good to know.
+    let warnings: [Problem]
 
     static func examine(modelFolder: () throws -> String) -> DoctorReport {
-        var problems: [Problem] = []
+        var (problems, warnings): ([Problem], [Problem]) = ([], [])
         let compute = examineCompute(&problems)
-        let model = examineModel(modelFolder, &problems)
+        let model = examineModel(modelFolder, &problems, &warnings)
         if !ZeroMQLibrary.hasCurve {
             problems.append(
                 Problem(
@@ -74,7 +77,8 @@ struct DoctorReport: Encodable {
             encryption: ZeroMQLibrary.hasCurve,
             compute: compute,
             model: model,
-            problems: problems
+            problems: problems,
+            warnings: warnings
         )
     }
 
@@ -98,12 +102,15 @@ struct DoctorReport: Encodable {
     }
 
     private static func examineModel(
-        _ modelFolder: () throws -> String, _ problems: inout [Problem]
+        _ modelFolder: () throws -> String, _ problems: inout [Problem],
+        _ warnings: inout [Problem]
     ) -> Model {
         var path = ""
         do {
             path = try modelFolder()
             let folder = try ModelFolder(path: path)
+            problems += damages(of: folder)
+            warnings += overflows(of: folder)
             return Model(
                 path: path,
                 family: folder.family.rawValue,
@@ -150,6 +157,9 @@ extension DoctorReport {
         }
         for problem in problems {
             lines += [("problem", problem.finding), ("what to do", problem.remedy)]
+        }
+        for warning in warnings {
+            lines += [("warning", warning.finding), ("what to do", warning.remedy)]
         }
         if problems.isEmpty { lines.append(("", "all is well")) }
         return lines.map { name, fact in

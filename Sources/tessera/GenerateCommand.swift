@@ -110,7 +110,8 @@ struct GenerateCommand: AsyncParsableCommand {
         let backend = try compute.backend(sharing: cluster.workers)
         let provenance = setup.provenance(weights: weights, backend: backend)
         let (checkpoints, life) = try state.open(
-            for: provenance, reporter: reporter, beforeWrite: drill?.beforeWrite)
+            for: provenance, latentWeights: model.latentFingerprint(), reporter: reporter,
+            beforeWrite: drill?.beforeWrite)
         let demands = HeadRoom.demands(
             of: setup.picture, output: output, savedLatents: saveLatents, state: state.stateDir)
         for shortage in HeadRoom.shortages(demands) { reporter.warning("\(shortage)") }

@@ -57,7 +57,8 @@ struct PictureMaker: JobMaker {
         onProgress(.step(done: 0, of: setup.picture.plan.stepCount))
         let provenance = setup.provenance(weights: weights, backend: backend)
         let checkpoints = try CheckpointFolder(
-            path: folder, job: provenance, resume: true, beforeWrite: drill?.beforeWrite,
+            path: folder, job: provenance, latentWeights: model.latentFingerprint(), resume: true,
+            beforeWrite: drill?.beforeWrite,
             onEvent: { reporter.state($0) })
         // Whoever takes the job over, its lock lost with a machine, ends this process's writing.
         _ = try checkpoints.beginLife()
@@ -81,9 +82,10 @@ struct PictureMaker: JobMaker {
         } catch let failure as PictureRunFailure {
             guard case .folder = failure.latents else { throw failure }
             throw CommandFailure(
-                .resumable,
-                "\(failure.reason); the finished latents are kept: make room, and submit the very "
-                    + "job again with --id \(job.id), which only decodes")
+                failure.isUnwritable ? .resumable : ExitStatus(of: failure.cause) ?? .bug,
+                "\(failure.cause); the finished latents are kept: "
+                    + (failure.isUnwritable ? "make room" : "mend that")
+                    + ", and submit the very job again with --id \(job.id), which only decodes")
         }
     }
 

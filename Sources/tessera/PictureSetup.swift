@@ -23,11 +23,17 @@ struct PictureSetup: Sendable {
             computeClass: "\(backend.computeClass)")
     }
 
-    /// Encodes the prompt.
+    /// Encodes the prompt. Throws `WeightsError`, also when what comes out is no finite numbers.
     func prepared(with model: ModelFolder, backend: CPUBackend) throws -> PreparedPicture {
         let request = picture.request
         let encoded = try PromptEncoder(model: model, backend: backend)
             .encode(prompt: request.prompt, negativePrompt: request.negativePrompt)
+        guard encoded.conditioning.isFinite else {
+            throw WeightsError.malformed(
+                path: model.path,
+                reason: "its text encoders make no finite numbers of the prompt; "
+                    + "`tessera doctor` looks for damaged weights")
+        }
         return PreparedPicture(
             generator: ImageGenerator(picture: picture, conditioning: encoded.conditioning),
             truncations: encoded.truncations.map { "\($0)" })
@@ -40,7 +46,8 @@ struct PreparedPicture: Sendable {
     /// What was cut from the prompt, in sentences.
     let truncations: [String]
 
-    /// What every worker has to answer before it may compute: see ``KnownAnswer``.
+    /// What every worker has to answer before it may compute: see ``KnownAnswer``. Throws
+    /// `WeightsError` when the answers are not finite.
     func knownAnswers(
         of model: ModelFolder, backend: CPUBackend
     ) async throws -> [KnownAnswer] {
@@ -50,10 +57,18 @@ struct PreparedPicture: Sendable {
                 folder: model, backend: backend, memoryBudget: MemoryBudget(bytes: 0)))
         try await host.prepare(generator.conditioning)
         var answers: [KnownAnswer] = []
-        for item in generator.picture.trialQuestions(seed: .random(in: 0...UInt64.max)) {
-            let answer = try await host.compute(
-                item, conditioning: generator.conditioning.fingerprint)
-            answers.append(KnownAnswer(item: item, answer: answer))
+        do {
+            for item in generator.picture.trialQuestions(seed: .random(in: 0...UInt64.max)) {
+                let answer = try await host.compute(
+                    item, conditioning: generator.conditioning.fingerprint)
+                answers.append(KnownAnswer(item: item, answer: answer))
+            }
+        } catch ComputeError.notFinite(_, let reason) {
+            // No worker would do better; nothing is lost yet.
+            throw WeightsError.malformed(
+                path: model.path,
+                reason: "\(reason), asked a question before anything else; `tessera doctor` finds "
+                    + "damaged weights")
         }
         return answers
     }

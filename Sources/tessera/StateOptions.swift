@@ -1,5 +1,6 @@
 import ArgumentParser
 import ClusterCore
+import Tensors
 import TextToImage
 
 /// Going on after a kill.
@@ -34,7 +35,7 @@ struct StateOptions: ParsableArguments {
     @Flag(
         help: """
             Go on from what --state-dir holds, with the same flags as before; --output, --workers \
-            and the like may differ. The picture is the same to the byte. Without anything held \
+            and the like may differ, and so may the model's autoencoder. The picture is the same to the byte. Without anything held \
             the run begins at the first step, so a supervisor can always give it.
             """
     )
@@ -55,15 +56,16 @@ struct StateOptions: ParsableArguments {
 
     /// The folder, held for this process, and the coordinator's life in it: the epoch is raised
     /// before any socket binds. Without `--state-dir` no folder, and the first life of a realm of
-    /// its own. `beforeWrite` is ``CheckpointFolder``'s.
+    /// its own. `latentWeights` and `beforeWrite` are ``CheckpointFolder``'s.
     func open(
-        for job: Provenance, reporter: RunReporter, beforeWrite: StateWriteHook? = nil
+        for job: Provenance, latentWeights: Fingerprint, reporter: RunReporter,
+        beforeWrite: StateWriteHook? = nil
     ) throws(CheckpointError) -> (folder: CheckpointFolder?, life: CoordinatorLife) {
         guard let stateDir else {
             return (nil, CoordinatorLife(realm: .random(), epoch: Epoch(1)))
         }
         let folder = try CheckpointFolder(
-            path: stateDir, job: job, resume: resume,
+            path: stateDir, job: job, latentWeights: latentWeights, resume: resume,
             keepingEvery: checkpointEvery.map { .seconds($0) } ?? CheckpointFolder.usualInterval,
             beforeWrite: beforeWrite, onEvent: { reporter.state($0) })
         let life = try folder.beginLife()

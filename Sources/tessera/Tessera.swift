@@ -115,11 +115,15 @@ extension ExitStatus {
         case is RequestError, is WeightsError, is CheckpointError: self = .badData
         case is BackendError: self = .usage
         case is ComputeError, is DenoisingError: self = .badData
+        case DecodingFailure.notFinite: self = .badData
         case is DecodingFailure: self = .bug
         case EventLogError.notWritable: self = .usage
         case is EventLogError: self = .badData
-        case let failure as PictureRunFailure:
+        case let failure as PictureRunFailure where failure.isUnwritable:
             if case .folder = failure.latents { self = .resumable } else { self = .badData }
+        case let failure as PictureRunFailure:
+            guard let status = ExitStatus(of: failure.cause) else { return nil }
+            self = status
         case is Interrupted: self = .interrupted
         case TransportError.invalidEndpoint, TransportError.plaintextRefused: self = .usage
         case TransportError.keyRefused, TransportError.securityMismatch,

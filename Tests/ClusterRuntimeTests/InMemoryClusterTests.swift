@@ -127,10 +127,28 @@ struct InMemoryClusterTests {
         }
     }
 
-    @Test("one worker with wrong answers does not spoil the picture")
-    func oneBadWorker() async throws {
+    @Test("two workers that find no finite picture in a tile end the job, naming the tile")
+    func notFiniteTile() async throws {
+        let models = [ToyModel(.notANumber), ToyModel(.notANumber)]
+        try await withCluster(models) { coordinator, _, _ in
+            let error = await #expect(throws: ComputeError.self) {
+                _ = try await answers(
+                    from: coordinator.executor, to: Array(toyTiles(count: 5)[3...]),
+                    conditioning: toyConditioning())
+            }
+            guard case .notFinite(let index, let reason)? = error else {
+                Issue.record("\(error as (any Error)?)")
+                return
+            }
+            #expect((3...4).contains(index), "the tile's own number, not that in its batch")
+            #expect(reason.contains("w0") && reason.contains("w1"), "\(reason)")
+        }
+    }
+
+    @Test("one worker with wrong answers does not spoil the picture", arguments: [false, true])
+    func oneBadWorker(isDecoding: Bool) async throws {
         try await withCluster([ToyModel(.notANumber), ToyModel()]) { coordinator, _, _ in
-            let items = toyItems(step: 0, count: 12)
+            let items = isDecoding ? toyTiles(count: 12) : toyItems(step: 0, count: 12)
             let remote = try await answers(
                 from: coordinator.executor, to: items, conditioning: toyConditioning())
             #expect(try await local(items) == remote)

@@ -10,7 +10,7 @@ import TestSupport
 final class ToyModel: ComputeModel {
     enum Behaviour: Sendable {
         case sound
-        /// Answers with a value that is not finite.
+        /// Answers with a value that is not finite; says so of pixels, which have none.
         case notANumber
         /// Answers with plausible wrong values, from the given answer on.
         case lying(from: Int)
@@ -59,6 +59,9 @@ final class ToyModel: ComputeModel {
             }
             return .denoise(predictions)
         case .decode(let task):
+            if case .notANumber = behaviour {
+                throw ComputeError.notFinite(index: task.index, "the toy's tile is not finite")
+            }
             let tile = task.tile
             let bytes = (0..<tile.plane * 4 * 3).map {
                 UInt8(truncatingIfNeeded: Int(tile.values[$0 % tile.values.count] * 100) &+ $0)

@@ -290,10 +290,23 @@ struct NetworkModelHostTests {
         let view = ViewInput(
             sample: poisoned,
             microConditioning: MicroConditioning(timeIDs: [8, 8, 0, 0, 8, 8]))
-        await expectUnsuitable("task 4 of step 9", "not finite") {
+        let failure = await #expect(throws: ComputeError.self) {
             let task = DenoiseTask(
                 index: 4, step: 9, timestep: 10, guidanceScale: 1, views: [view])
             _ = try await host.denoise(task, conditioning)
+        }
+        #expect(failure?.description.contains("task 4 of step 9") == true)
+        guard case .notFinite(index: 4, _)? = failure else {
+            Issue.record("\(failure as (any Error)?)")
+            return
+        }
+        await #expect(
+            throws: ComputeError.notFinite(
+                index: 7, "the autoencoder's answer holds infinities or NaN")
+        ) {
+            try await host.compute(
+                .decode(DecodeTask(index: 7, tile: poisoned)),
+                conditioning: conditioning.fingerprint)
         }
     }
 }

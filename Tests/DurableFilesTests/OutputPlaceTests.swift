@@ -1,8 +1,9 @@
 import DurableFiles
 import Foundation
+import TestSupport
 import Testing
 
-@Suite("Where a result goes")
+@Suite("Where a result goes", .watched)
 final class OutputPlaceTests: Sendable {
     private let folder = TestFolder()
     private var path: String { folder.path("a") }

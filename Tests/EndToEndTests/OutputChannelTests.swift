@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// A picture that takes a second or two, as words of bash.
@@ -68,7 +69,7 @@ private final class Terminal {
     }
 }
 
-@Suite("No output channel costs a picture", .serialized, .timeLimit(.minutes(10)))
+@Suite("No output channel costs a picture", .watched, .serialized, .timeLimit(.minutes(10)))
 struct OutputChannelTests {
     private let folder: TemporaryFolder
 
@@ -99,7 +100,7 @@ struct OutputChannelTests {
         let terminal = try Terminal()
         let tool = try await start(
             "trap '' HUP; exec \"$T\" \(picture) --output a.png --json 2>'\(terminal.path)'")
-        try #require(await tool.hasShown("\"event\":\"plan\""))
+        try #require(try await tool.hasShown("\"event\":\"plan\""))
         terminal.goAway()
         tool.send(signal: SIGHUP)
         try await expectThePicture(try await tool.outcome())
@@ -123,7 +124,7 @@ struct OutputChannelTests {
             exec "$T" generate --prompt x --size 2x --steps 500 --state-dir s --output a.png \
             --json > >(head -1 >&2) 2> >(head -1 >/dev/null)
             """)
-        try #require(await tool.hasShown("\"event\":\"plan\""))
+        try #require(try await tool.hasShown("\"event\":\"plan\""))
         tool.send(signal: signal)
         let outcome = try await tool.outcome()
         #expect(outcome.status == 75, "\(outcome)")
@@ -146,13 +147,13 @@ struct OutputChannelTests {
     func hangup() async throws {
         let arguments = ["coordinator", "--state-dir", folder.file("s"), "--json"]
         let tool = try await RunningTool(arguments)
-        try #require(await tool.hasShown("\"event\":\"coordinator\""))
+        try #require(try await tool.hasShown("\"event\":\"coordinator\""))
         tool.send(signal: SIGHUP)
         let outcome = try await tool.outcome()
         #expect(outcome.status == 0, "\(outcome)")
 
         let deaf = try await start("trap '' HUP; exec \"$T\" coordinator --state-dir s --json")
-        try #require(await deaf.hasShown("\"event\":\"coordinator\""))
+        try #require(try await deaf.hasShown("\"event\":\"coordinator\""))
         deaf.send(signal: SIGHUP)
         let question = try await shell("\"$T\" status --state-dir s --timeout 60")
         #expect(question.status == 0, "\(question)")
@@ -166,7 +167,7 @@ struct OutputChannelTests {
     func proxy(signal: Int32) async throws {
         let tool = try await start(
             "exec \"$T\" fault-proxy --listen 127.0.0.1:0 --to 127.0.0.1:9 2>/dev/full")
-        try #require(await tool.hasShown("\"did\":\"listen\""))
+        try #require(try await tool.hasShown("\"did\":\"listen\""))
         tool.send(signal: signal)
         let outcome = try await tool.outcome()
         #expect(outcome.status == 0, "\(outcome)")

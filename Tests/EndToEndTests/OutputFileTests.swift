@@ -1,5 +1,6 @@
 import Foundation
 import ImageOutput
+import TestSupport
 import Testing
 
 /// Before every script: a folder, a quick run, and an ordinary user.
@@ -13,7 +14,8 @@ private let preamble = """
 
     """
 
-@Suite("Where results are written, in real processes", .serialized, .timeLimit(.minutes(10)))
+@Suite(
+    "Where results are written, in real processes", .watched, .serialized, .timeLimit(.minutes(10)))
 struct OutputFileTests {
     private let folder: TemporaryFolder
 
@@ -206,7 +208,7 @@ struct OutputFileTests {
         let coordinator = try await RunningTool([
             "coordinator", "--state-dir", folder.file("s"), "--workers", "1",
         ])
-        try #require(await coordinator.hasShown("taking jobs"), "\(coordinator.said)")
+        try #require(try await coordinator.hasShown("taking jobs"), "\(coordinator.said)")
         let outcome = try await shell(
             """
             mkdir real; touch real/a.png; chmod 640 real/a.png; ln -s real/a.png l.png; mkfifo q

@@ -35,16 +35,18 @@ struct FaultyModelTests {
         #expect(found[0].allSatisfy(\.isFinite) && found[3].allSatisfy(\.isFinite))
     }
 
-    @Test("a tile has no place for what is not finite: nothing is done, nothing counted")
+    @Test("pixels have no place for what is not finite: a tile fails as a model's does")
     func tiles() async throws {
         let injector = try injector("compute:nan")
         let model = FaultyModel(DoublingModel(), injector: injector)
         let tile = WorkItem.decode(
             DecodeTask(
-                index: 0,
+                index: 3,
                 tile: Latent(channels: 1, height: 1, width: 2, values: [1, 2])))
-        _ = try await model.compute(tile, conditioning: fingerprint)
-        #expect(injector.counts[0].seen == 1 && injector.counts[0].injected == 0)
+        await #expect(throws: ComputeError.notFinite(index: 3, "an injected nan")) {
+            try await model.compute(tile, conditioning: fingerprint)
+        }
+        #expect(injector.counts[0].seen == 1 && injector.counts[0].injected == 1)
     }
 
     @Test("a failure and a forgotten conditioning are thrown before anything is computed")

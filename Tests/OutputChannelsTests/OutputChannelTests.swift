@@ -1,6 +1,7 @@
 import Foundation
 import OutputChannels
 import Synchronization
+import TestSupport
 import Testing
 
 /// A pipe whose reading end the test reads when it likes.
@@ -76,7 +77,7 @@ private func news(_ pipe: Pipe, capacity: Int = 1 << 20) -> OutputChannel {
 
 private func line(_ number: Int) -> [UInt8] { Array("line \(number)\n".utf8) }
 
-@Suite("Output whose reader is slow, stands still or is gone", .timeLimit(.minutes(1)))
+@Suite("Output whose reader is slow, stands still or is gone", .watched, .timeLimit(.minutes(1)))
 struct OutputChannelTests {
     @Test("lines of many threads arrive whole, and those of each in its order")
     func wholeLines() async throws {
@@ -263,7 +264,7 @@ struct OutputChannelTests {
     }
 }
 
-@Suite("Where the program speaks")
+@Suite("Where the program speaks", .watched)
 struct PlacesOfOutputTests {
     @Test("nothing but the channels writes to the standard streams")
     func onlyChannels() throws {

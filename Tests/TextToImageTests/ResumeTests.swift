@@ -52,7 +52,7 @@ final class ResumeTests {
 
     init() throws {
         studio = try ToyStudio()
-        generator = try studio.generator(width: 200, height: 150)
+        generator = try studio.generator(width: 240, height: 150)
         tiles = generator.picture.tiles.rows * generator.picture.tiles.columns
     }
 

@@ -99,10 +99,10 @@ final class ToyStudio: Sendable {
             conditioning: Conditioning(prompt: embedding, negative: embedding))
     }
 
-    func job(_ generator: ImageGenerator) -> Provenance {
+    func job(_ generator: ImageGenerator, weights: UInt64 = 2) -> Provenance {
         Provenance(
             request: generator.picture.request, plan: generator.picture.fingerprint,
-            weights: Fingerprint(value: 2), computeClass: "toy")
+            weights: Fingerprint(value: weights), computeClass: "toy")
     }
 
     /// What a run left behind besides its picture.
@@ -120,6 +120,8 @@ final class ToyStudio: Sendable {
         resume: Bool = false,
         keepingEvery interval: Duration = .seconds(3600),
         saveLatents: String? = nil,
+        job: Provenance? = nil,
+        latentWeights: Fingerprint? = nil,
         with executor: ToyExecutor = ToyExecutor(),
         beforeWrite: StateWriteHook? = nil,
         stateLog: EventLog<StateEvent> = EventLog(),
@@ -127,14 +129,14 @@ final class ToyStudio: Sendable {
     ) async throws -> Report {
         let folder = try state.map {
             try CheckpointFolder(
-                path: $0, job: job(generator), resume: resume, keepingEvery: interval,
-                beforeWrite: beforeWrite,
+                path: $0, job: job ?? self.job(generator), latentWeights: latentWeights,
+                resume: resume, keepingEvery: interval, beforeWrite: beforeWrite,
                 onEvent: { stateLog.add($0) })
         }
         if let folder { _ = try folder.beginLife() }
         let run = PictureRun(
-            generator: generator, provenance: job(generator), output: .file(output),
-            saveLatents: saveLatents.map { .file($0) }, state: folder)
+            generator: generator, provenance: job ?? self.job(generator),
+            output: .file(output), saveLatents: saveLatents.map { .file($0) }, state: folder)
         var report = Report()
         do {
             try await run.perform(

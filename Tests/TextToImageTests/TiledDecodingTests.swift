@@ -5,6 +5,7 @@ import Dispatch
 import Foundation
 import ImageOutput
 import Tensors
+import TestSupport
 import Testing
 import TextToImage
 
@@ -21,11 +22,13 @@ private struct Painting: Sendable {
     static let task = Task { try await Painting() }
 
     private init() async throws {
-        let (folder, conditioning, model) = try await withCheckedThrowingContinuation {
-            // Loading takes a while, which is not for the threads that tests share.
-            let continuation = $0
-            DispatchQueue.global().async { continuation.resume(with: Result { try Self.load() }) }
+        // Loading takes a while, which is not for the threads that tests share.
+        let loaded: Loaded = try await withCheckedThrowingContinuation { continuation in
+            DispatchQueue.global().async {
+                continuation.resume(with: Result { try Self.load() })
+            }
         }
+        let (folder, conditioning, model) = loaded
         func latent(width: Int, height: Int) async throws -> Latent {
             let request = GenerationRequest(
                 prompt: "", width: width, height: height, steps: 6, guidanceScale: 5, seed: 0,
@@ -43,7 +46,9 @@ private struct Painting: Sendable {
         strip = try await latent(width: 1024, height: 128)
     }
 
-    private static func load() throws -> (ModelFolder, Conditioning, ModelHost) {
+    private typealias Loaded = (ModelFolder, Conditioning, ModelHost)
+
+    private static func load() throws -> Loaded {
         let path = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
             .deletingLastPathComponent().deletingLastPathComponent()
             .appendingPathComponent("Sources/DefaultModel/Model").path
@@ -114,7 +119,7 @@ extension RGBTile {
     }
 }
 
-@Suite("Decoding in tiles against decoding whole, with the model that ships")
+@Suite("Decoding in tiles against decoding whole, with the model that ships", .watched)
 struct TiledDecodingTests {
     /// The last tile was 1 or 2 latents wide at the first four when it was not pulled inwards, and
     /// the last has a short side of one tile.

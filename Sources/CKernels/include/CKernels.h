@@ -202,10 +202,14 @@ void tsr_transpose(
     tsr_engine *engine, size_t items, size_t rows, size_t columns, const float *x, float *y);
 
 /// y = the nearest of 256 levels for x in [-1, 1]: clamp(x / 2 + 0.5) * 255, halves to even, as
-/// diffusers' image processor rounds. Not-a-number gives 0.
-void tsr_to_bytes(tsr_engine *engine, size_t count, const float *x, uint8_t *y);
+/// diffusers' image processor rounds. Returns whether all of x is finite; not-a-number gives 0.
+bool tsr_to_bytes(tsr_engine *engine, size_t count, const float *x, uint8_t *y);
 
 // ---- Widening ----------------------------------------------------------------------------------
 
 /// Stored elements, at any address, to float32, exactly; on the calling thread.
 void tsr_widen(tsr_isa isa, tsr_element_type type, size_t count, const void *x, float *y);
+
+/// How many of the stored elements, at any address, are infinities or no numbers; on the calling
+/// thread.
+size_t tsr_count_not_finite(tsr_element_type type, size_t count, const void *x);

@@ -99,7 +99,11 @@ typedef enum _Tessera__Wire__FailureCode {
   /*
    * The answer was not finite or not of the asked shape.
    */
-  TESSERA__WIRE__FAILURE_CODE__FAILURE_CODE_UNSOUND = 4
+  TESSERA__WIRE__FAILURE_CODE__FAILURE_CODE_UNSOUND = 4,
+  /*
+   * The answer has values that are not finite. Since 1.3.
+   */
+  TESSERA__WIRE__FAILURE_CODE__FAILURE_CODE_NOT_FINITE = 7
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(TESSERA__WIRE__FAILURE_CODE)
 } Tessera__Wire__FailureCode;
 typedef enum _Tessera__Wire__GoodbyeReason {

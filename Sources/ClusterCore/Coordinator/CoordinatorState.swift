@@ -143,6 +143,9 @@ package struct CoordinatorState: Sendable {
         case .hello(let hello): greet(hello, from: peer, at: now)
         case .result(let attempt, let time):
             take(attempt, computeTime: time, digest: ContentDigest(0), from: peer, at: now)
+        case .failure(let attempt, let failure) where failure.code == .notFinite:
+            // As if the values had come: whoever looks at them finds the same.
+            unsound(attempt, failure, from: peer, at: now)
         case .failure(let attempt, let failure): failed(attempt, failure, of: peer, at: now)
         case .goodbye(.leaving): leave(peer)
         default:

@@ -8,12 +8,24 @@ extension ModelFolder {
     /// Reads all weights the first time (each store keeps its own digest). Throws
     /// ``WeightsError`` when a tokenizer's file cannot be read.
     package func fingerprint() throws(WeightsError) -> Fingerprint {
+        try fingerprint(ofAutoencoder: true)
+    }
+
+    /// Digest of what decides the latents: ``fingerprint()`` without the autoencoder.
+    package func latentFingerprint() throws(WeightsError) -> Fingerprint {
+        try fingerprint(ofAutoencoder: false)
+    }
+
+    private func fingerprint(
+        ofAutoencoder hasAutoencoder: Bool
+    ) throws(WeightsError) -> Fingerprint {
         var hash = Fingerprinter()
         hash.add(family.rawValue)
         unet.add(to: &hash)
-        vae.add(to: &hash)
+        if hasAutoencoder { vae.add(to: &hash) }
         hash.add(forcesZerosForEmptyPrompt ? 1 : 0)
-        for store in [unetWeights, vaeWeights] + textEncoders.map(\.weights) {
+        let stores = [unetWeights] + (hasAutoencoder ? [vaeWeights] : [])
+        for store in stores + textEncoders.map(\.weights) {
             hash.add(store.fingerprint.value)
         }
         for encoder in textEncoders {

@@ -22,6 +22,8 @@ package struct VAEConfiguration: Equatable, Sendable {
     package var hasPostQuantConvolution: Bool
     /// A 1×1 convolution follows the encoder.
     package var hasQuantConvolution: Bool
+    /// The file says that it overflows when it is computed in half precision (`force_upcast`).
+    package var overflowsInHalfPrecision: Bool
 
     /// Pixels per latent pixel and side: 8 for the SD family.
     package var scaleFactor: Int { 1 << (blockOutChannels.count - 1) }
@@ -152,6 +154,8 @@ extension VAEConfiguration {
         hasMidAttention = try fields.bool("mid_block_add_attention", default: true)
         hasPostQuantConvolution = try fields.bool("use_post_quant_conv", default: true)
         hasQuantConvolution = try fields.bool("use_quant_conv", default: true)
+        // diffusers takes a file that says nothing for one that does; what is known is what is said.
+        overflowsInHalfPrecision = try fields.bool("force_upcast", default: false)
         guard blockOutChannels.allSatisfy({ $0 % normGroups == 0 }) else {
             throw fields.error(
                 "block_out_channels", expected: "multiples of norm_num_groups (\(normGroups))")

@@ -97,7 +97,7 @@ extension LoadedModel {
     /// One guided prediction per view. How views share passes does not show in the answer.
     ///
     /// Throws ``ComputeError/unsuitable(_:)`` for a view of other channels or beyond this
-    /// machine's memory, and for an answer that is not finite.
+    /// machine's memory, and ``ComputeError/notFinite(index:_:)``.
     package func denoise(
         _ task: DenoiseTask,
         texts: UNet.Texts
@@ -116,7 +116,8 @@ extension LoadedModel {
             answers += predict(Array(pass), task.timestep, texts: texts, guidance: guidance)
         }
         guard answers.allSatisfy({ $0.values.allSatisfy(\.isFinite) }) else {
-            throw .unsuitable(
+            throw .notFinite(
+                index: task.index,
                 "the network's prediction for task \(task.index) of step \(task.step) is not "
                     + "finite: check the weights and the latents")
         }
@@ -217,7 +218,7 @@ extension LoadedModel {
     /// Paints one tile of the final latent.
     ///
     /// Throws ``ComputeError/unsuitable(_:)`` for a tile of other channels or beyond this
-    /// machine's memory.
+    /// machine's memory, and ``ComputeError/notFinite(index:_:)``.
     package func decode(_ task: DecodeTask) throws(ComputeError) -> RGBTile {
         let configuration = decoder.configuration
         let tile = task.tile
@@ -236,16 +237,31 @@ extension LoadedModel {
                 unsafe buffer[index] = tile.values[index] / factor + shift
             }
         }
-        func picture(_ image: DeviceTensor) -> RGBTile {
-            RGBTile(height: image.height, width: image.width, bytes: backend.bytes(image))
+        func read(_ image: DeviceTensor) -> RGBTile? {
+            backend.bytes(image).map {
+                RGBTile(height: image.height, width: image.width, bytes: $0)
+            }
         }
+        guard let picture = unsafe decoded(tile, latents: fill, read) else {
+            throw .notFinite(
+                index: task.index, "the autoencoder's answer holds infinities or NaN")
+        }
+        return picture
+    }
+
+    /// What `read` makes of the decoder's answer to a tile of this size.
+    private func decoded(
+        _ tile: Latent,
+        latents fill: (UnsafeMutableBufferPointer<Float>) -> Void,
+        _ read: (DeviceTensor) -> RGBTile?
+    ) -> RGBTile? {
         let shape = ForwardCache.Tile(height: tile.height, width: tile.width)
         let forward = forwards.decoding(shape) {
             VAEDecoder.Forward(
                 decoder, items: 1, height: tile.height, width: tile.width, on: backend)
         }
-        if let forward { return unsafe forward.decode(latents: fill, read: picture) }
+        if let forward { return unsafe forward.decode(latents: fill, read: read) }
         let latents = unsafe DeviceTensor(shape: tile.shape, filling: fill)
-        return picture(decoder.decode(backend.channelsLast(latents), on: backend))
+        return read(decoder.decode(backend.channelsLast(latents), on: backend))
     }
 }

@@ -127,6 +127,31 @@ package final class WeightStore: Sendable {
         return LegacyNames.former(of: name).flatMap { locations[$0] }
     }
 
+    /// The element types that occur, as the format names them.
+    package var elementTypes: Set<String> { Set(locations.values.map(\.entry.elementType)) }
+
+    /// A tensor with values that are not finite.
+    package struct Damage: Equatable, Sendable {
+        package let tensor: String
+        /// So many of its elements.
+        package let count: Int
+        package let of: Int
+    }
+
+    /// Tensors with infinities or NaN in them, by name. Reads all weights.
+    package var damages: [Damage] {
+        names.compactMap { name in
+            guard let location = locations[name],
+                let type = FloatType(rawValue: location.entry.elementType)
+            else { return nil }
+            let count = unsafe files[location.file].withBytes(of: location.entry) { bytes in
+                unsafe type.countOfNotFinite(bytes)
+            }
+            guard count > 0 else { return nil }
+            return Damage(tensor: name, count: count, of: location.entry.shape.count)
+        }
+    }
+
     /// Digest of every tensor's name, shape, type and bytes (by CRC-32C); the files' names and
     /// sharding do not enter. Reads all weights the first time it is asked for.
     package var fingerprint: Fingerprint {

@@ -1,5 +1,6 @@
 import ComputeBackends
 import Foundation
+import Tensors
 
 /// What timing a workload gave.
 struct ForwardMeasurement {
@@ -47,7 +48,16 @@ struct ForwardBench<Load: Workload> {
             kept = try workload.runKeeping()
         }
         let measured = ForwardMeasurement(firstForwardSeconds: ProcessFacts.secondsSinceStart)
-        if let kept { try output.write(kept) }
+        if let kept {
+            // Whoever compares a saved answer should not be left to find out.
+            guard kept.allSatisfy({ $0.tensor.elements.allSatisfy(\.isFinite) }) else {
+                throw CommandFailure(
+                    .badData,
+                    "the network's answer holds infinities or NaN; `tessera doctor` finds damaged "
+                        + "weights")
+            }
+            try output.write(kept)
+        }
         return measured
     }
 

@@ -1,0 +1,44 @@
+internal import DiffusionModels
+package import DurableFiles
+internal import Glibc
+package import Tensors
+
+/// Finished latents that nothing keeps, when the picture that was to come of them does not.
+package enum LatentRescue {
+    /// Names that are tried when others are taken.
+    private static let tries = 99
+    /// Leaves room for what follows it in a name of 255 bytes.
+    private static let longestStem = 200
+
+    /// Writes them beside the picture's place as `<picture>.latents.safetensors`, or under the next
+    /// number where there is such a file. Returns the file; nil when the disk does not take it.
+    package static func write(_ latent: Latent, beside output: OutputPlace) -> String? {
+        let stem = stem(of: output)
+        for number in 1...tries {
+            let path = "\(stem).latents\(number == 1 ? "" : "-\(number)").safetensors"
+            // Taken before it is written: a file that is there is never replaced.
+            let claim = unsafe open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+            if claim < 0, errno == EEXIST { continue }
+            guard claim >= 0 else { return nil }
+            close(claim)
+            do {
+                try LatentFile.write(latent, to: .file(path))
+                return path
+            } catch {
+                unsafe unlink(path)
+                return nil
+            }
+        }
+        return nil
+    }
+
+    /// A picture that goes to no regular file has no place beside it: the working folder's then.
+    private static func stem(of output: OutputPlace) -> String {
+        guard case .file(let path) = output else { return "picture" }
+        let (folder, name) = folderAndName(of: path)
+        let end = name.lastIndex(of: ".") ?? name.endIndex
+        var stem = end == name.startIndex ? name : String(name[..<end])
+        while stem.utf8.count > longestStem { stem.removeLast() }
+        return path.contains("/") ? "\(folder)/\(stem)" : stem
+    }
+}

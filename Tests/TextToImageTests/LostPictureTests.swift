@@ -1,0 +1,162 @@
+import Denoising
+import DiffusionModels
+import Foundation
+import ImageOutput
+import Tensors
+import TestSupport
+import Testing
+import TextToImage
+
+@Suite("Finished latents outlive a picture that does not come of them", .watched)
+final class LostPictureTests {
+    private let studio: ToyStudio
+    private let generator: ImageGenerator
+    private let output: String
+    private let state: String
+    private let rescued: String
+
+    /// Two rows of three tiles; the autoencoder gives no finite picture of the last.
+    init() throws {
+        studio = try ToyStudio()
+        generator = try studio.generator(width: 256, height: 200)
+        output = studio.path("a.png")
+        state = studio.path("state")
+        rescued = studio.path("a.latents.safetensors")
+    }
+
+    private func broken(at tile: Int = 5) -> ToyExecutor {
+        ToyExecutor(onAnswer: { item in
+            if case .decode(let task) = item, task.index == tile {
+                throw ComputeError.notFinite(index: tile, "found by a toy")
+            }
+        })
+    }
+
+    /// What `--save-latents` writes of a quiet run.
+    private func latents() async throws -> Latent {
+        let path = studio.path("quiet.safetensors")
+        let report = try await studio.run(
+            generator, to: studio.path("quiet.png"), saveLatents: path)
+        #expect(report.failure == nil)
+        return try LatentFile.read(path)
+    }
+
+    private func failure(_ report: ToyStudio.Report) throws -> PictureRunFailure {
+        try #require(report.failure as? PictureRunFailure)
+    }
+
+    @Test("a tile that is not finite is named with its place in the picture, and is no picture")
+    func place() async throws {
+        let report = try await studio.run(generator, to: output, with: broken())
+        let sentence = try failure(report).description
+        let place = "row 2, column 3 (pixels 128…255 from the left, 72…199 from the top)"
+        for part in [place, "found by a toy", "force_upcast", "tessera doctor"] {
+            #expect(sentence.contains(part), "\(sentence)")
+        }
+        #expect(!FileManager.default.fileExists(atPath: output))
+    }
+
+    @Test("without a state folder the latents are put beside the picture's place")
+    func rescue() async throws {
+        let report = try await studio.run(generator, to: output, with: broken())
+        #expect(try failure(report).latents == .file(rescued))
+        #expect(try await LatentFile.read(rescued) == latents())
+        #expect(try failure(report).description.contains(rescued))
+    }
+
+    @Test("a file that is there is not replaced by a rescue: the next number is taken")
+    func noReplacement() async throws {
+        try Data("mine".utf8).write(to: URL(fileURLWithPath: rescued))
+        let report = try await studio.run(generator, to: output, with: broken())
+        #expect(try failure(report).latents == .file(studio.path("a.latents-2.safetensors")))
+        #expect(bytes(of: rescued) == Data("mine".utf8))
+    }
+
+    @Test("latents that were asked for are where they were asked for, and nowhere else")
+    func asked() async throws {
+        let path = studio.path("l.safetensors")
+        let report = try await studio.run(generator, to: output, saveLatents: path, with: broken())
+        #expect(try failure(report).latents == .file(path))
+        #expect(!FileManager.default.fileExists(atPath: rescued))
+    }
+
+    @Test("latents that could not be put where they were asked for are put beside the picture")
+    func askedInVain() async throws {
+        let report = try await studio.run(
+            generator, to: output, saveLatents: studio.path("gone/l.safetensors"))
+        #expect(try failure(report).latents == .file(rescued))
+        #expect(try await LatentFile.read(rescued) == latents())
+        #expect(FileManager.default.fileExists(atPath: output))
+    }
+
+    @Test("workers that are gone while tiles are decoded do not take the latents with them")
+    func workersGone() async throws {
+        struct Gone: Error, Equatable {}
+        let executor = ToyExecutor(onAnswer: { item in
+            if case .decode = item { throw Gone() }
+        })
+        let report = try await studio.run(generator, to: output, with: executor)
+        #expect(try failure(report).cause is Gone)
+        #expect(try failure(report).latents == .file(rescued))
+    }
+
+    @Test("a run that is stopped while tiles are decoded leaves nothing beside the picture")
+    func stopped() async throws {
+        let executor = ToyExecutor(onAnswer: { item in
+            if case .decode = item { throw CancellationError() }
+        })
+        let report = try await studio.run(generator, to: output, with: executor)
+        #expect(report.failure is CancellationError)
+        #expect(names(in: studio.folder) == ["model"])
+    }
+
+    @Test("a state folder keeps the latents, and good tiles only; a resume decodes the others")
+    func stateFolder() async throws {
+        let quiet = studio.path("quiet.png")
+        _ = try await studio.run(generator, to: quiet)
+        let report = try await studio.run(generator, to: output, state: state, with: broken(at: 4))
+        #expect(try failure(report).latents == .folder(state))
+        #expect(!FileManager.default.fileExists(atPath: rescued))
+        let executor = ToyExecutor()
+        let resumed = try await studio.run(
+            generator, to: output, state: state, resume: true, with: executor)
+        #expect(resumed.failure == nil)
+        #expect(executor.steps.isEmpty)
+        #expect(executor.decoded == [4, 5])
+        #expect(bytes(of: output) == bytes(of: quiet))
+    }
+
+    @Test("another autoencoder decodes what an earlier one could not: all tiles, no step")
+    func otherAutoencoder() async throws {
+        let denoiser = Fingerprint(value: 7)
+        _ = try await studio.run(
+            generator, to: output, state: state, latentWeights: denoiser, with: broken())
+        let executor = ToyExecutor()
+        let other = studio.job(generator, weights: 3)
+        let resumed = try await studio.run(
+            generator, to: output, state: state, resume: true, job: other,
+            latentWeights: denoiser, with: executor)
+        #expect(resumed.failure == nil)
+        #expect(resumed.stateEvents.contains(.otherAutoencoder))
+        #expect(executor.steps.isEmpty)
+        #expect(executor.decoded == Array(0..<6))
+        let texts = try PNGPicture(path: output).texts
+        #expect(texts.contains { $0.text.contains(other.weights) })
+    }
+
+    @Test("other weights that decide the latents are another picture still")
+    func otherWeights() async throws {
+        let denoiser = Fingerprint(value: 7)
+        _ = try await studio.run(
+            generator, to: output, state: state, latentWeights: denoiser, with: broken())
+        let before = snapshot(of: state)
+        for weights in [Fingerprint(value: 8), nil] {
+            await #expect(throws: CheckpointError.self) {
+                try await self.studio.run(
+                    self.generator, to: self.output, state: self.state, resume: true,
+                    job: self.studio.job(self.generator, weights: 3), latentWeights: weights)
+            }
+        }
+        #expect(snapshot(of: state) == before)
+    }
+}

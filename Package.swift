@@ -224,7 +224,7 @@ let package = Package(
                 "Locking", "Tensors", logging,
             ]
         ),
-        tests("EndToEndTests", ["tessera", "ImageOutput", subprocess, systemPackage]),
+        tests("EndToEndTests", ["tessera", "ImageOutput", arguments, subprocess, systemPackage]),
     ]
 )
 

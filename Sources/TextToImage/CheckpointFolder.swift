@@ -83,6 +83,14 @@ package final class CheckpointFolder: Sendable {
         }
     }
 
+    /// The request whose state a folder holds; nil without any. The folder is not held and may be
+    /// another's. Throws ``CheckpointError`` when it cannot be read.
+    package static func request(
+        keptIn path: String
+    ) throws(CheckpointError) -> GenerationRequest? {
+        try StateManifest.read(in: withoutTrailingSlash(path))?.job.request
+    }
+
     /// Raises the epoch, durably: to be called once, before anything of this process can be
     /// heard by workers. Throws ``CheckpointError``; then nothing was changed.
     package func beginLife() throws(CheckpointError) -> StateLife { try session.beginLife() }

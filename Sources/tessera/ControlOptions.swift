@@ -130,10 +130,13 @@ extension JobStatus {
     }
 
     /// The same for scripts.
-    var record: JobStatusRecord {
+    var record: JobStatusRecord { record(seed: nil) }
+
+    /// The same for whoever has just said which seed to take.
+    func record(seed: UInt64?) -> JobStatusRecord {
         JobStatusRecord(
             id: id, state: phase.text, done: done, of: total, reason: reason, exitCode: exitCode,
-            output: output)
+            output: output, seed: seed)
     }
 }
 
@@ -146,4 +149,5 @@ struct JobStatusRecord: Encodable {
     let reason: String
     let exitCode: Int
     let output: String
+    let seed: UInt64?
 }

@@ -101,8 +101,10 @@ struct GenerateCommand: AsyncParsableCommand {
         let (output, saveLatents) = try await places()
         let model = try options.model.open()
         let latents = try options.readInitialLatents()
+        let seed = options.seed.settled(kept: try state.keptRequest?.seed)
+        if options.seed == .random { reporter.seed(seed) }
         let setup = try PictureSetup(
-            request: options.request(for: model, initialLatents: latents),
+            request: options.request(for: model, seed: seed, initialLatents: latents),
             initialLatents: latents, model: model)
         let weights = try model.fingerprint()
         reporter.planned(setup.picture)

@@ -43,7 +43,9 @@ struct PlanCommand: ParsableCommand {
     func run() throws {
         let model = try options.model.open()
         let latents = try options.readInitialLatents()
-        let request = options.request(for: model, initialLatents: latents)
+        let seed = options.seed.settled()
+        if options.seed == .random { RunReporter(json: false).seed(seed) }
+        let request = options.request(for: model, seed: seed, initialLatents: latents)
         let picture = try PicturePlan(request: request, model: model)
         _ = try picture.initialNoise(from: latents)
         switch format {

@@ -8,7 +8,10 @@ import TextToImage
 /// The flags that decide the picture: the same for `generate` and `plan`.
 struct RequestOptions: ParsableArguments {
     @Option(
-        help: "What the picture shows. Text beyond the encoder's 77 tokens is cut, and said."
+        help: """
+            What the picture shows. Text beyond the encoder's 77 tokens is cut, and said. "" is \
+            the empty text.
+            """
     )
     var prompt: String?
 
@@ -34,8 +37,16 @@ struct RequestOptions: ParsableArguments {
     @Option(help: "Classifier-free guidance; 1 and less turns it off and halves the work.")
     var guidanceScale = 3.0
 
-    @Option(help: "Same seed, same request, same picture.")
-    var seed: UInt64 = 0
+    @Option(
+        help: ArgumentHelp(
+            """
+            Same seed, same request, same picture. random, or -1, draws one and says which; with \
+            --state-dir it is drawn once for the picture that is kept there. (default: 0)
+            """,
+            valueName: "number|random"),
+        transform: { text throws in try SeedOption(text) }
+    )
+    var seed: SeedOption = .number(0)
 
     @Option(
         help: "How the picture is cut into views: \(DenoisingMethods.all.map(\.name).formatted())."
@@ -131,15 +142,17 @@ struct RequestOptions: ParsableArguments {
 
 extension RequestOptions {
     /// The request for a model; what was left out becomes the defaults.
-    func request(for model: ModelFolder, initialLatents: Latent? = nil) -> GenerationRequest {
+    func request(
+        for model: ModelFolder, seed: UInt64, initialLatents: Latent? = nil
+    ) -> GenerationRequest {
         let extent = size.resolved(nativeSide: model.nativeSide)
-        var request = self.request(width: extent.width, height: extent.height)
+        var request = self.request(width: extent.width, height: extent.height, seed: seed)
         request.initialLatents = initialLatents?.digestText
         return request
     }
 
     /// The request for a picture of given extents, without a file's noise.
-    func request(width: Int, height: Int) -> GenerationRequest {
+    func request(width: Int, height: Int, seed: UInt64) -> GenerationRequest {
         var request = GenerationRequest(
             prompt: prompt ?? "",
             width: width,

@@ -68,6 +68,12 @@ final class RunReporter: Sendable {
             ])
     }
 
+    /// Which seed `--seed random` has drawn.
+    func seed(_ seed: UInt64) {
+        display.withLock { $0.note("seed \(seed)") }
+        emit("seed", ["seed": .seed(seed)])
+    }
+
     func planned(_ picture: PicturePlan) {
         let plan = picture.plan
         display.withLock { $0.note(plan.description) }
@@ -76,6 +82,7 @@ final class RunReporter: Sendable {
             [
                 "fingerprint": .string(picture.fingerprint.description),
                 "width": .int(picture.request.width), "height": .int(picture.request.height),
+                "seed": .seed(picture.request.seed),
                 "steps": .int(plan.stepCount), "views": .int(plan.forwardCount),
             ])
     }
@@ -244,6 +251,7 @@ final class RunReporter: Sendable {
     private enum Value: Encodable {
         case string(String)
         case int(Int)
+        case seed(UInt64)
         case double(Double)
         case counts([String: Int])
 
@@ -252,6 +260,7 @@ final class RunReporter: Sendable {
             switch self {
             case .string(let value): try container.encode(value)
             case .int(let value): try container.encode(value)
+            case .seed(let value): try container.encode(value)
             case .double(let value): try container.encode(value)
             case .counts(let value): try container.encode(value)
             }

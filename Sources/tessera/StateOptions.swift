@@ -54,6 +54,15 @@ struct StateOptions: ParsableArguments {
         }
     }
 
+    /// What is asked of the picture whose state the folder holds; nil without any. Throws
+    /// ``CheckpointError``.
+    var keptRequest: GenerationRequest? {
+        get throws(CheckpointError) {
+            guard let stateDir else { return nil }
+            return try CheckpointFolder.request(keptIn: stateDir)
+        }
+    }
+
     /// The folder, held for this process, and the coordinator's life in it: the epoch is raised
     /// before any socket binds. Without `--state-dir` no folder, and the first life of a realm of
     /// its own. `latentWeights` and `beforeWrite` are ``CheckpointFolder``'s.

@@ -18,7 +18,8 @@ struct SubmitCommand: AsyncParsableCommand {
             happens to this command or to the coordinator. The coordinator writes the files.
 
             With --id the command can be given again as often as one likes: the same id is one \
-            job. One that failed is then tried again, and goes on from what is kept.
+            job. One that failed is then tried again, and goes on from what is kept. --seed random \
+            therefore gives the same id the same seed.
 
             EXAMPLES
               tessera submit --state-dir ~/tessera --prompt "a lake at dawn" --output lake.png
@@ -75,14 +76,16 @@ struct SubmitCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let bytes = try order().json
         // Made here, so that asking again after a lost answer does not make a second job.
         let id = id ?? "job-" + String(UInt64.random(in: 0 ... .max), radix: 36)
+        let seed = options.seed.settled(forJob: id)
+        if options.seed == .random { RunReporter(json: false).seed(seed) }
+        let bytes = try order(seed: seed).json
         let last = try await coordinator.withClient { client in
             let answer = try await client.granted(
                 .submit(id: id, order: bytes), patience: coordinator.patience)
             let job = try Self.job(in: answer)
-            if json { try printJSON(job.record) } else { printLine(job.id) }
+            if json { try printJSON(job.record(seed: seed)) } else { printLine(job.id) }
             return watch
                 ? try await JobWatch(id: id, patience: coordinator.patience).finalStatus(client)
                 : nil
@@ -99,10 +102,10 @@ struct SubmitCommand: AsyncParsableCommand {
         }
     }
 
-    private func order() throws -> JobOrder {
+    private func order(seed: UInt64) throws -> JobOrder {
         JobOrder(
             size: options.size.defaultValueDescription,
-            request: options.request(width: 0, height: 0),
+            request: options.request(width: 0, height: 0, seed: seed),
             output: Self.absolute(output),
             saveLatents: saveLatents.map(Self.absolute),
             initialLatents: options.initialLatents.map(Self.absolute),

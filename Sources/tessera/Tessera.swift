@@ -52,8 +52,7 @@ enum Main {
     /// Runs the command; the exit code is its own, whoever listens to what it says.
     private static func status() async -> Int32 {
         do {
-            try CommandLine.checkText()
-            var command = try Tessera.parseAsRoot()
+            var command = try Tessera.parseAsRoot(try CommandLineArguments.read())
             if var asynchronous = command as? any AsyncParsableCommand {
                 try await asynchronous.run()
             } else {
@@ -83,21 +82,6 @@ enum Main {
         say("tessera: \(error)")
         Output.finish()
         _exit(status.rawValue)
-    }
-}
-
-extension CommandLine {
-    /// Refuses arguments that Swift would repair: a file's name would become another's.
-    fileprivate static func checkText() throws(CommandFailure) {
-        for (number, argument) in UnsafeBufferPointer(start: unsafeArgv, count: Int(argc))
-            .enumerated()
-        {
-            guard let argument, String(validatingCString: argument) == nil else { continue }
-            throw CommandFailure(
-                .usage,
-                "argument \(number), '\(String(cString: argument))', is not UTF-8, which all texts "
-                    + "and names of files have to be")
-        }
     }
 }
 

@@ -40,8 +40,12 @@ struct BenchEndToEndCommand: AsyncParsableCommand {
     @Option(help: "Classifier-free guidance; 1 and less turns it off and halves the work.")
     var guidanceScale = 3.0
 
-    @Option(help: "Seed of the noise.")
-    var seed: UInt64 = 0
+    @Option(
+        help: ArgumentHelp(
+            "Seed of the noise; random, or -1, draws one. (default: 0)", valueName: "number|random"),
+        transform: { text throws in try SeedOption(text) }
+    )
+    var seed: SeedOption = .number(0)
 
     @Option(help: "What the picture shows.")
     var prompt = BenchTextCommand.examplePrompt
@@ -66,7 +70,10 @@ struct BenchEndToEndCommand: AsyncParsableCommand {
     private func measure() async throws {
         let backend = try compute.backend()
         let (folder, opening) = try timed { try model.open() }
-        let pictures = try methods.map { try picture(by: $0, of: folder) }
+        let reporter = RunReporter(json: false)
+        let seed = seed.settled()
+        if self.seed == .random { reporter.seed(seed) }
+        let pictures = try methods.map { try picture(by: $0, of: folder, seed: seed) }
         let (parts, loading) = try timed {
             (
                 try LoadedModel(
@@ -76,7 +83,6 @@ struct BenchEndToEndCommand: AsyncParsableCommand {
         }
         let conditioning = parts.1.encode(prompt: prompt).conditioning
         let executor = LocalExecutor(model: ModelHost(model: parts.0))
-        let reporter = RunReporter(json: false)
         var seconds: [[PictureSeconds]] = pictures.map { _ in [] }
         for _ in 0..<runs {
             for (index, picture) in pictures.enumerated() {
@@ -100,7 +106,9 @@ struct BenchEndToEndCommand: AsyncParsableCommand {
         method.isEmpty ? DenoisingMethods.all.map(\.name) : method
     }
 
-    private func picture(by method: String, of folder: ModelFolder) throws -> PicturePlan {
+    private func picture(
+        by method: String, of folder: ModelFolder, seed: UInt64
+    ) throws -> PicturePlan {
         let extent = size.resolved(nativeSide: folder.nativeSide)
         let request = GenerationRequest(
             prompt: prompt, width: extent.width, height: extent.height, steps: steps,

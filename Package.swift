@@ -103,6 +103,7 @@ let package = Package(
         library("Sampling", ["Tensors"], settings: computing),
         library("Denoising", ["Tensors", "Sampling"], settings: computing),
         library("Locking"),
+        library("NetworkAddresses"),
         library("ClusterCore", ["Locking", deque, ordered], settings: computing),
         library("ClusterSimulation", ["ClusterCore", heap], settings: computing),
 
@@ -123,7 +124,10 @@ let package = Package(
             settings: computing),
         library(
             "ZeroMQTransport",
-            ["ClusterCore", "CZeroMQ", "CChecksum", "DurableFiles", "Locking", deque],
+            [
+                "ClusterCore", "NetworkAddresses", "CZeroMQ", "CChecksum", "DurableFiles",
+                "Locking", deque,
+            ],
             exclude: ["THREAT-MODEL.md"]
         ),
 
@@ -140,7 +144,10 @@ let package = Package(
         // Drills: decorates the seams above with what can go wrong; nothing else knows of it.
         library(
             "FaultInjection",
-            ["ClusterCore", "WireCodec", "Denoising", "Locking", "Sampling", "Tensors", deque]
+            [
+                "ClusterCore", "WireCodec", "NetworkAddresses", "Denoising", "Locking", "Sampling",
+                "Tensors", deque,
+            ]
         ),
         library(
             "DefaultModel",
@@ -182,6 +189,7 @@ let package = Package(
         tests("TestSupportTests", []),
         tests("TensorsTests", ["Tensors"]),
         tests("LockingTests", ["Locking"]),
+        tests("NetworkAddressesTests", ["NetworkAddresses"]),
         tests("SamplingTests", ["Sampling", "Tensors"], exclude: ["Goldens"]),
         tests("DenoisingTests", ["Denoising", "Sampling", "Tensors"]),
         tests("ClusterCoreTests", ["ClusterCore", deque, ordered]),
@@ -198,7 +206,8 @@ let package = Package(
         tests("ImageOutputTests", ["ImageOutput", "Denoising", "DurableFiles"]),
         tests("WireCodecTests", ["WireCodec", "ClusterCore", "Denoising", "Tensors"]),
         tests(
-            "ZeroMQTransportTests", ["ZeroMQTransport", "ClusterCore", "DurableFiles", "Locking"]),
+            "ZeroMQTransportTests",
+            ["ZeroMQTransport", "NetworkAddresses", "ClusterCore", "DurableFiles", "Locking"]),
         tests(
             "ClusterRuntimeTests",
             [
@@ -220,8 +229,8 @@ let package = Package(
         tests(
             "FaultInjectionTests",
             [
-                "FaultInjection", "ClusterRuntime", "ClusterCore", "WireCodec", "Denoising",
-                "Locking", "Tensors", logging,
+                "FaultInjection", "NetworkAddresses", "ClusterRuntime", "ClusterCore", "WireCodec",
+                "Denoising", "Locking", "Tensors", logging,
             ]
         ),
         tests("EndToEndTests", ["tessera", "ImageOutput", arguments, subprocess, systemPackage]),

@@ -54,6 +54,9 @@ package protocol WorkerTransport: Sendable {
     /// Order is kept. Ends when the transport is over. To be iterated once.
     var inbound: Inbound { get }
 
+    /// Why no coordinator is reached, in a few words; nil while one is, or nobody knows.
+    var trouble: String? { get }
+
     /// Calls `onTick` every `tickInterval` from a thread that nothing else can hold up.
     func run(tickInterval: Duration, onTick: @escaping @Sendable () -> Void) async throws
 
@@ -63,6 +66,10 @@ package protocol WorkerTransport: Sendable {
 
     /// No more sends; `run` returns soon.
     func shutdown()
+}
+
+extension WorkerTransport {
+    package var trouble: String? { nil }
 }
 
 /// Why a transport cannot work.

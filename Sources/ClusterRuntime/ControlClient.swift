@@ -4,15 +4,16 @@ internal import WireCodec
 
 /// Why there is no answer to an operator's question.
 package enum ControlError: Error, Equatable, CustomStringConvertible {
-    /// Nobody answered for this long.
-    case silent(endpoint: String, Duration)
+    /// Nobody answered for this long, because of `trouble` if that is known.
+    case silent(endpoint: String, Duration, trouble: String?)
     /// The question does not fit into a message.
     case unsuitable(String)
 
     package var description: String {
         switch self {
-        case .silent(let endpoint, let time):
+        case .silent(let endpoint, let time, let trouble):
             "no coordinator answered at \(endpoint) for \(time.components.seconds) s"
+                + (trouble.map { ": \($0)" } ?? "")
         case .unsuitable(let reason): "the question cannot be sent: \(reason)"
         }
     }
@@ -116,7 +117,8 @@ package final class ControlClient: Sendable {
         if let again { transport.send(again, expendable: true) }
         overdue?.answer.resume(
             throwing: ControlError.silent(
-                endpoint: transport.endpoint, overdue?.patience ?? .zero))
+                endpoint: transport.endpoint, overdue?.patience ?? .zero,
+                trouble: transport.trouble))
     }
 
     private func receive(from transport: some WorkerTransport) async {

@@ -6,12 +6,11 @@ package import ZeroMQTransport
 // Transports by endpoint: the only file here that knows which ones there are.
 
 extension Coordinator {
-    /// Binds `endpoint` over ZeroMQ at once; `tcp://127.0.0.1:*` takes a free port, which
-    /// ``endpoint`` then names. `onNotice` is told what a person should know of strangers at the
+    /// Binds `listen` over ZeroMQ at once; a free port is named by ``endpoint`` then. `onNotice` is told what a person should know of strangers at the
     /// door. Throws ``TransportError``, also for a plaintext address off this machine unless
     /// `security` says that it may. `decorate` may put something around the transport.
     package convenience init(
-        endpoint: String,
+        binding listen: ListenAddress,
         security: ListenSecurity = .plaintext(mayLeaveMachine: false),
         onNotice: @escaping @Sendable (String) -> Void = { _ in },
         expected: ModelIdentity,
@@ -26,7 +25,7 @@ extension Coordinator {
         self.init(
             transport: decorate(
                 try RouterTransport(
-                    binding: endpoint, security: security, limits: limits, onNotice: onNotice)),
+                    binding: listen, security: security, limits: limits, onNotice: onNotice)),
             expected: expected,
             version: version,
             life: life,
@@ -39,14 +38,15 @@ extension Coordinator {
 }
 
 extension ControlServer {
-    /// Binds `endpoint` over ZeroMQ at once; it stays on this machine: `ipc://`, protected by
+    /// Binds `listen` over ZeroMQ at once; it stays on this machine: `ipc://`, protected by
     /// file permissions, or loopback `tcp://`. Throws ``TransportError``.
     package convenience init(
-        endpoint: String, limits: Limits = .control, logger: Logger
+        binding listen: ListenAddress, limits: Limits = .control, logger: Logger
     ) throws(TransportError) {
         self.init(
-            transport: try RouterTransport(binding: endpoint, limits: limits), limits: limits,
-            logger: logger)
+            transport: try RouterTransport(
+                binding: listen, security: .plaintext(mayLeaveMachine: false), limits: limits),
+            limits: limits, logger: logger)
     }
 }
 

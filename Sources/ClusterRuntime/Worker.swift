@@ -9,17 +9,18 @@ internal import WireCodec
 package enum WorkerError: Error, Equatable, CustomStringConvertible {
     /// The coordinator does not want it.
     case rejected(Rejection)
-    /// Nothing was heard from the coordinator for this long.
-    case coordinatorSilent(endpoint: String, Duration)
+    /// Nothing was heard from the coordinator for this long, because of `trouble` if that is known.
+    case coordinatorSilent(endpoint: String, Duration, trouble: String?)
     /// The computation stood still for this long.
     case hung(Duration)
 
     package var description: String {
         switch self {
         case .rejected(let rejection): "the coordinator turned this worker away: \(rejection)"
-        case .coordinatorSilent(let endpoint, let time):
-            "no coordinator answered at \(endpoint) for \(time.components.seconds) s; is it "
-                + "running, and is the address right?"
+        case .coordinatorSilent(let endpoint, let time, let trouble):
+            "no coordinator answered at \(endpoint) for \(time.components.seconds) s"
+                + (trouble.map { ": \($0)" } ?? "")
+                + "; is it running, and is the address right?"
         case .hung(let time):
             "the computation made no progress for \(time.components.seconds) s; this worker is "
                 + "of no use any more"
@@ -145,7 +146,8 @@ package final class Worker: Service {
         case .drained, .coordinatorLeft: return
         case .rejected(let rejection): throw WorkerError.rejected(rejection)
         case .coordinatorSilent(let time):
-            throw WorkerError.coordinatorSilent(endpoint: transport.endpoint, time)
+            throw WorkerError.coordinatorSilent(
+                endpoint: transport.endpoint, time, trouble: transport.trouble)
         case .hung(let time): throw WorkerError.hung(time)
         case nil: throw CancellationError()
         }

@@ -78,6 +78,14 @@ package struct AtomicFile: ~Copyable {
         close(draft.descriptor)
     }
 
+    /// Removes the temporary file unless it was committed. To be called where the process may end
+    /// before the last owner of this value is gone, as after work on another thread.
+    package mutating func abandon() {
+        guard !isOver, case .file(let draft) = way else { return }
+        unsafe unlinkat(draft.target.folder, draft.name, 0)
+        isOver = true
+    }
+
     /// Takes the room for `byteCount` bytes, so that a full disk shows before anything is
     /// written. File systems that cannot do this find out while writing.
     package func preallocate(_ byteCount: Int) throws(FileFailure) {

@@ -4,6 +4,7 @@ package import ClusterCore
 /// For tests and drills.
 package final class FaultyWorkerTransport: WorkerTransport {
     package var endpoint: String { base.endpoint }
+    package var trouble: String? { base.trouble }
     package var inbound: AsyncStream<Frames> { passage.inbound }
     private let base: any WorkerTransport
     private let passage: FaultyPassage<Frames>

@@ -92,6 +92,9 @@ package struct PNGText: Equatable, Sendable {
         }
     }
 
+    /// Leaves nothing of a picture that is not finished; afterwards this is of no use.
+    package func abandon() { file.abandon() }
+
     private func encode(
         _ body: (UnsafeMutablePointer<CChar>) -> Int32
     ) throws(ImageOutputError) {

@@ -127,8 +127,8 @@ package final class OutputChannel: Sendable {
         }
     }
 
-    /// The last call: takes nothing more, and closes the descriptor once all that waits is written, which nobody
-    /// waits for.
+    /// The last call: takes nothing more, and closes the descriptor once all that waits is
+    /// written, which nobody waits for.
     package func close() {
         let isLeftToThread = queue.withLock { queue in
             queue.isOver = true

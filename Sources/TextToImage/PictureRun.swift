@@ -95,6 +95,8 @@ package struct PictureRun: Sendable {
         let stream = try PNGStream(
             to: output, width: request.width, height: request.height,
             texts: provenance.texts)
+        // The thread that wrote last may hold it for a moment, and the process end in that.
+        defer { stream.abandon() }
         try await generator.decode(
             latent, with: executor, into: stream, keeping: journal,
             onProgress: { onEvent(.progress($0)) })

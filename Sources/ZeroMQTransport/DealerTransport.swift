@@ -1,6 +1,7 @@
 package import ClusterCore
 internal import CZeroMQ
 internal import Locking
+internal import NetworkAddresses
 
 /// A worker's end over a ZeroMQ DEALER socket: dials out, and redials with back-off until it is
 /// refused for good.
@@ -10,12 +11,13 @@ package final class DealerTransport: WorkerTransport {
     private let thread: PollThread
     private let delegate: DealerDelegate
 
-    /// Returns at once, connected or not. Each transport has a random address of its own, so a
+    /// Returns at once, connected or not; a name is looked up meanwhile, and its addresses are
+    /// dialled in turn. Each transport has a random address of its own, so a
     /// restarted worker is never taken for its former self. `onNotice` is told, on the
     /// transport's thread, what a person should know.
     ///
     /// Throws ``TransportError``: plaintext for an address off this machine is refused unless
-    /// that was asked for.
+    /// that was asked for; for a name that means one, by ``run(tickInterval:onTick:)``.
     package convenience init(
         connecting endpoint: String,
         security: DialSecurity,
@@ -45,13 +47,14 @@ package final class DealerTransport: WorkerTransport {
         limits: Limits = .standard,
         onNotice: @escaping @Sendable (String) -> Void = { _ in }
     ) throws(TransportError) {
-        try Endpoint.check(
-            endpoint, mayLeaveMachine: security.allowsAnyAddress, isBinding: false)
+        let place = try Endpoint(dialling: endpoint)
+        let route = try DialRoute(
+            to: place, mayLeaveMachine: security.allowsAnyAddress, at: ContinuousClock.now)
         let socket = try ZMQSocket(type: ZMQ_DEALER, endpoint: endpoint)
         try socket.setDealerOptions(limits, routingID: routingID)
         try socket.setSecurity(security)
         try socket.openMonitor()
-        try socket.connect()
+        if let target = route.current { try socket.connect(to: target) }
         self.endpoint = endpoint
         let wakeup = try Wakeup()
         inbound = Inbox(limit: limits.maximumInbox, onRoom: { wakeup.signal() })
@@ -60,10 +63,30 @@ package final class DealerTransport: WorkerTransport {
         delegate = DealerDelegate(
             endpoint: endpoint,
             inbox: inbound,
+            wakeup: wakeup,
+            route: route,
             record: DialRecord(
                 endpoint: endpoint, encrypts: encrypts, silenceLimit: limits.lostAfter),
             onNotice: onNotice)
     }
+
+    /// Throws ``TransportError`` when the endpoint is none, or when plaintext for it would be
+    /// refused, as far as its name can be looked up now. For whoever has much to do before
+    /// dialling.
+    package static func check(
+        _ endpoint: String, security: DialSecurity
+    ) async throws(TransportError) {
+        let place = try Endpoint(dialling: endpoint)
+        _ = try DialRoute(
+            to: place, mayLeaveMachine: security.allowsAnyAddress, at: ContinuousClock.now)
+        guard !security.allowsAnyAddress, case .tcp(let address) = place,
+            case .name(let name) = address.host
+        else { return }
+        let found = await onThread { (try? Lookup.machine(name)) ?? [] }
+        try DialRoute.judge(found, of: place, mayLeaveMachine: false)
+    }
+
+    package var trouble: String? { delegate.trouble.withLock { $0 } }
 
     /// Addresses that begin with a zero byte are libzmq's own.
     fileprivate static func freshRoutingID() -> [UInt8] {
@@ -90,28 +113,49 @@ package final class DealerTransport: WorkerTransport {
     package func shutdown() { thread.stop(atOnce: false) }
 }
 
-// Sendable: set before the poll thread starts or touched by it alone; read after it ended.
+// Sendable: set before the poll thread starts or touched by it alone, `trouble` apart; read after
+// it ended.
 private final class DealerDelegate: PollThread.Delegate, @unchecked Sendable {
     var onTick: @Sendable () -> Void = {}
     private(set) var failure: (any Error)?
+    /// Why nobody is reached; nil while somebody is. To be read by any thread.
+    let trouble = Lock<String?>(nil)
     private let inbox: Inbox<Frames>
+    private let wakeup: Wakeup
     private let onNotice: @Sendable (String) -> Void
     private let clock = ContinuousClock()
     private let endpoint: String
-    /// What a ``MechanismProbe`` came back with.
-    private let answers = Answers([])
+    /// What other threads came back with.
+    private let answers = Lock<[Answer]>([])
+    private var route: DialRoute
     private var record: DialRecord
+    /// When what is under way was dialled.
+    private var dialledAt: ContinuousClock.Instant
+    private var failures = 0
+    private var hasTold = false
 
-    private typealias Answers = Lock<[String?]>
+    private enum Answer: Sendable {
+        case mechanism(String?)
+        case addresses(Result<[IPAddress], LookupFailure>)
+    }
+
+    /// One that fails is common where both ends start together.
+    private static let failuresTold = 2
+    /// Whoever says no says it at once; a machine that is not there is given up after 3 s by the
+    /// kernel, one that is silent after `ZMQ_CONNECT_TIMEOUT`.
+    private static let silence: Duration = .seconds(2)
 
     init(
-        endpoint: String, inbox: Inbox<Frames>, record: DialRecord,
-        onNotice: @escaping @Sendable (String) -> Void
+        endpoint: String, inbox: Inbox<Frames>, wakeup: Wakeup, route: DialRoute,
+        record: DialRecord, onNotice: @escaping @Sendable (String) -> Void
     ) {
         self.endpoint = endpoint
         self.inbox = inbox
+        self.wakeup = wakeup
+        self.route = route
         self.record = record
         self.onNotice = onNotice
+        dialledAt = clock.now
     }
 
     var hasRoom: Bool { inbox.hasRoom }
@@ -122,7 +166,7 @@ private final class DealerDelegate: PollThread.Delegate, @unchecked Sendable {
         inbox.put(parts)
     }
 
-    func noticed(_ event: ZMQSocket.MonitorEvent) {
+    func noticed(_ event: ZMQSocket.MonitorEvent, _ socket: ZMQSocket) {
         let handshake: DialRecord.Handshake
         switch event {
         case .established: handshake = .succeeded
@@ -131,10 +175,20 @@ private final class DealerDelegate: PollThread.Delegate, @unchecked Sendable {
         case .brokeOff: handshake = .failed
         case .brokeProtocol(ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH): handshake = .mismatched
         case .brokeProtocol: handshake = .garbled
-        case .disconnected: return record.disconnected(at: clock.now)
+        case .disconnected:
+            route.disconnected()
+            return record.disconnected(at: clock.now)
+        case .dialFailed(let wait): return dialFailed(nextIn: wait, socket)
         case .accepted, .acceptFailed: return
         }
+        if handshake == .succeeded {
+            route.connected()
+            (failures, hasTold) = (0, false)
+            trouble.withLock { $0 = nil }
+        }
         carryOut(record.handshake(handshake, at: clock.now))
+        // Where libzmq gives up, the record says when to dial again.
+        if handshake == .failed, let next = route.failed(at: clock.now) { dial(next, socket) }
     }
 
     private func carryOut(_ verdict: DialRecord.Verdict?) {
@@ -142,17 +196,89 @@ private final class DealerDelegate: PollThread.Delegate, @unchecked Sendable {
         case .fail(let error): failure = failure ?? error
         case .tell(let notice): onNotice(notice)
         case .askMechanism:
-            // It waits, and this thread must not.
-            startThread { [endpoint, answers] in
-                let mechanism = MechanismProbe.ask(endpoint)
-                answers.withLock { $0.append(mechanism) }
-            }
+            guard case .address(let place)? = route.current else { return }
+            ask { .mechanism(MechanismProbe.ask(place)) }
         case nil: break
         }
     }
 
+    /// Asks what takes its time, which this thread does not have.
+    private func ask(_ question: @escaping @Sendable () -> Answer) {
+        startThread { [answers, wakeup] in
+            let answer = question()
+            answers.withLock { $0.append(answer) }
+            wakeup.signal()
+        }
+    }
+
+    // MARK: Dialling
+
+    private func dial(_ target: Target, _ socket: ZMQSocket) {
+        socket.redial(to: target)
+        dialledAt = clock.now
+    }
+
+    private func dialFailed(nextIn wait: Duration, _ socket: ZMQSocket) {
+        failures += 1
+        missed(reasonOfFailure, isTold: failures >= Self.failuresTold)
+        dialledAt = clock.now + wait
+        if let next = route.failed(at: clock.now) { dial(next, socket) }
+    }
+
+    private func missed(_ reason: String, isTold: Bool) {
+        trouble.withLock { $0 = reason }
+        guard isTold, !hasTold else { return }
+        hasTold = true
+        onNotice("nobody is reached at \(endpoint): \(reason); still trying")
+    }
+
+    /// libzmq does not say why. To dial once more and see would be to knock at the door of a
+    /// coordinator that has just come back.
+    private var reasonOfFailure: String {
+        guard case .address(let place)? = route.current else { return "nobody listens there" }
+        let reason =
+            if let obstacle = Lookup.obstacle(to: place) {
+                obstacle
+            } else if !place.address.isLoopback, clock.now - dialledAt >= Self.silence {
+                "no answer"
+            } else {
+                "connection refused"
+            }
+        return endpoint == "tcp://\(place)" ? reason : "\(reason) (\(place))"
+    }
+
+    private func found(_ result: Result<[IPAddress], LookupFailure>, _ socket: ZMQSocket) {
+        do throws(TransportError) {
+            switch result {
+            case .success(let addresses):
+                if let next = try route.found(addresses, at: clock.now) { dial(next, socket) }
+            case .failure(let error):
+                // Told at once: it may be a slip of the pen.
+                missed("\(error)", isTold: true)
+                _ = try route.found([], at: clock.now)
+            }
+        } catch {
+            failure = failure ?? error
+        }
+    }
+
+    // MARK: The thread's other calls
+
     func settled() -> Bool { false }
-    func woken() {}
+
+    func woken(_ socket: ZMQSocket) {
+        let answers = answers.withLock { answers in
+            defer { answers = [] }
+            return answers
+        }
+        for answer in answers {
+            switch answer {
+            case .mechanism(let mechanism): carryOut(record.learned(mechanism))
+            case .addresses(let result): found(result, socket)
+            }
+        }
+    }
+
     func mayGo(_ parts: [[UInt8]]) -> Bool { true }
 
     /// Without a connection a message waits for one.
@@ -162,11 +288,13 @@ private final class DealerDelegate: PollThread.Delegate, @unchecked Sendable {
 
     func tick(_ socket: ZMQSocket) {
         onTick()
-        let learned = answers.withLock { answers in
-            defer { answers = [] }
-            return answers
+        if let name = route.nameDue(at: clock.now) {
+            ask {
+                do throws(LookupFailure) {
+                    return .addresses(.success(try Lookup.machine(name)))
+                } catch { return .addresses(.failure(error)) }
+            }
         }
-        for mechanism in learned { carryOut(record.learned(mechanism)) }
         switch record.redial(at: clock.now) {
         case nil: return
         case .givenUp: break
@@ -175,6 +303,6 @@ private final class DealerDelegate: PollThread.Delegate, @unchecked Sendable {
             // It was set once without an error; a second time cannot fail otherwise.
             try? socket.set(ZMQ_ROUTING_ID, DealerTransport.freshRoutingID())
         }
-        socket.redial()
+        if let target = route.failed(at: clock.now) ?? route.current { dial(target, socket) }
     }
 }

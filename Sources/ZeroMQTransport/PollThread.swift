@@ -13,9 +13,9 @@ final class PollThread: Sendable {
         /// over unread bytes resets a connection and destroys what the peer has not read yet.
         var hasPeers: Bool { get }
         func received(_ parts: [[UInt8]], from origin: ZMQSocket.Origin)
-        func noticed(_ event: ZMQSocket.MonitorEvent)
+        func noticed(_ event: ZMQSocket.MonitorEvent, _ socket: ZMQSocket)
         /// Something outside wants to be looked at.
-        func woken()
+        func woken(_ socket: ZMQSocket)
         /// Whether a message may still go out.
         func mayGo(_ parts: [[UInt8]]) -> Bool
         /// Why there is no point in going on.
@@ -115,7 +115,7 @@ final class PollThread: Sendable {
                 timeout: next - clock.now)
             if ready.isWoken { wakeup.drain() }
             passMonitorEvents(to: delegate)
-            if ready.isWoken { delegate.woken() }
+            if ready.isWoken { delegate.woken(socket) }
             if ready.canReceive {
                 receive(for: delegate)
             } else if delegate.hasRoom {
@@ -141,7 +141,7 @@ final class PollThread: Sendable {
     private func passMonitorEvents(to delegate: any Delegate) {
         for _ in 0..<Self.eventsPerPass {
             guard let event = socket.nextMonitorEvent() else { return }
-            delegate.noticed(event)
+            delegate.noticed(event, socket)
         }
     }
 

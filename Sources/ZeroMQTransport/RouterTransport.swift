@@ -10,28 +10,29 @@ package final class RouterTransport: CoordinatorTransport {
     private let delegate: RouterDelegate
     private let wakeup: Wakeup
 
-    /// Binds at once. `tcp://127.0.0.1:*` takes a free port, which ``endpoint`` then names.
+    /// Binds at once. A free port is named by ``endpoint`` then.
     /// `onNotice` is told, on threads of this transport, what a person should know: refusals at
     /// most once per reason and `Limits.refusalLogPeriod`, and changes of the list of keys.
     ///
     /// Throws ``TransportError``: plaintext for an address off this machine is refused unless
     /// that was asked for.
     package init(
-        binding endpoint: String,
+        binding listen: ListenAddress,
         security: ListenSecurity,
         limits: Limits = .standard,
         onNotice: @escaping @Sendable (String) -> Void = { _ in }
     ) throws(TransportError) {
-        try Endpoint.check(
-            endpoint, mayLeaveMachine: security.allowsAnyAddress, isBinding: true)
-        let socket = try ZMQSocket(type: ZMQ_ROUTER, endpoint: endpoint)
+        guard security.allowsAnyAddress || listen.staysOnMachine else {
+            throw .plaintextRefused("\(listen)")
+        }
+        let socket = try ZMQSocket(type: ZMQ_ROUTER, endpoint: "\(listen)")
         let wakeup = try Wakeup()
         let doorkeeper = Doorkeeper(keys: security.keys)
         try socket.setRouterOptions(limits)
         try socket.setSecurity(security)
         try socket.openDoor(doorkeeper, onChange: { wakeup.signal() })
         try socket.openMonitor()
-        self.endpoint = try socket.bind()
+        endpoint = "\(listen.endpoint(port: try socket.bind(to: listen.targets)))"
         self.wakeup = wakeup
         for problem in security.keys?.problems ?? [] { onNotice(problem) }
         inbound = Inbox(limit: limits.maximumInbox, onRoom: { wakeup.signal() })
@@ -40,7 +41,19 @@ package final class RouterTransport: CoordinatorTransport {
             inbox: inbound, doorkeeper: doorkeeper, limits: limits, onNotice: onNotice)
     }
 
-    /// Plaintext; off this machine only if `insecure`.
+    /// Waits while a name is looked up.
+    package convenience init(
+        binding endpoint: String,
+        security: ListenSecurity,
+        limits: Limits = .standard,
+        onNotice: @escaping @Sendable (String) -> Void = { _ in }
+    ) throws(TransportError) {
+        try self.init(
+            binding: ListenAddress(lookingUp: endpoint), security: security, limits: limits,
+            onNotice: onNotice)
+    }
+
+    /// Plaintext; off this machine only if `insecure`. Waits while a name is looked up.
     package convenience init(
         binding endpoint: String,
         insecure: Bool = false,
@@ -171,7 +184,7 @@ private final class RouterDelegate: PollThread.Delegate, @unchecked Sendable {
 
     // MARK: Connections
 
-    func noticed(_ event: ZMQSocket.MonitorEvent) {
+    func noticed(_ event: ZMQSocket.MonitorEvent, _ socket: ZMQSocket) {
         switch event {
         case .accepted(let descriptor): accepted(descriptor)
         case .acceptFailed: ledger.refuse(.acceptFailed)
@@ -184,6 +197,7 @@ private final class RouterDelegate: PollThread.Delegate, @unchecked Sendable {
             ledger.handshakeFailed(.wrongServerKey)
         case .brokeProtocol: ledger.handshakeFailed(.badHandshake)
         case .brokeOff: ledger.handshakeFailed(.abandoned)
+        case .dialFailed: break
         case .disconnected(let descriptor):
             if let peer = ledger.disconnected(descriptor) { lost.young.append(peer) }
         }
@@ -223,7 +237,7 @@ private final class RouterDelegate: PollThread.Delegate, @unchecked Sendable {
 
     // MARK: Time
 
-    func woken() {
+    func woken(_ socket: ZMQSocket) {
         let complaints = shared.withLock { shared in
             defer { shared.complaints = [] }
             return shared.complaints

@@ -21,3 +21,11 @@ func startThread(_ body: @escaping @Sendable () -> Void) {
         }, box.toOpaque())
     precondition(result == 0, "the system has no thread left for the network")
 }
+
+/// What `body` returns, computed on a thread of its own: for what waits longer than a thread that
+/// others need may.
+func onThread<Result: Sendable>(_ body: @escaping @Sendable () -> Result) async -> Result {
+    await withCheckedContinuation { continuation in
+        startThread { continuation.resume(returning: body()) }
+    }
+}

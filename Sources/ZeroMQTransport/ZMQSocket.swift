@@ -23,7 +23,10 @@ final class ZMQSocket: @unchecked Sendable {
     private let handle: UnsafeMutableRawPointer
     private var monitor: UnsafeMutableRawPointer?
     private var door: DoorThread?
-    private let endpoint: String
+    /// As a person wrote it, for what goes wrong.
+    let endpoint: String
+    /// What is dialled.
+    private var dialled: Target?
     private var isClosed = false
 
     /// `type` is a ZMQ_ constant such as ZMQ_ROUTER.
@@ -84,33 +87,54 @@ final class ZMQSocket: @unchecked Sendable {
         }
     }
 
-    /// The endpoint with the real port.
-    func bind() throws(TransportError) -> String {
-        guard unsafe zmq_bind(handle, endpoint) == 0 else {
-            throw Self.failure("listen on", endpoint)
+    /// What zmq_errno() said.
+    struct Refusal: Error {
+        let number: Int32
+    }
+
+    /// The real port; 0 for a path.
+    func bind(to target: Target) -> Result<UInt16, Refusal> {
+        setFamily(of: target)
+        guard unsafe zmq_bind(handle, target.text) == 0 else {
+            return .failure(Refusal(number: zmq_errno()))
         }
+        guard case .address = target else { return .success(0) }
         var size = 256
         let text = unsafe [CChar](unsafeUninitializedCapacity: size) { buffer, count in
             let result = unsafe zmq_getsockopt(
                 handle, ZMQ_LAST_ENDPOINT, buffer.baseAddress, &size)
             count = result == 0 ? size : 0
         }
-        guard !text.isEmpty else { throw Self.failure("ask the address of", endpoint) }
-        return String(decoding: text.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+        let bound = String(decoding: text.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+        guard let port = bound.split(separator: ":").last.flatMap({ UInt16($0) }) else {
+            return .failure(Refusal(number: zmq_errno()))
+        }
+        return .success(port)
     }
 
+    func unbind(_ target: Target) { unsafe zmq_unbind(handle, target.text) }
+
     /// Returns at once; libzmq dials, and redials for ever.
-    func connect() throws(TransportError) {
-        guard unsafe zmq_connect(handle, endpoint) == 0 else {
+    func connect(to target: Target) throws(TransportError) {
+        setFamily(of: target)
+        guard unsafe zmq_connect(handle, target.text) == 0 else {
             throw Self.failure("connect to", endpoint)
         }
+        dialled = target
     }
 
     /// Ends the connection and dials anew, under the options that are set by now. What waits to
     /// be sent is lost.
-    func redial() {
-        guard unsafe zmq_disconnect(handle, endpoint) == 0 else { return }
-        unsafe zmq_connect(handle, endpoint)
+    func redial(to target: Target) {
+        if let dialled { unsafe zmq_disconnect(handle, dialled.text) }
+        dialled = nil
+        try? connect(to: target)
+    }
+
+    /// IPv4 addresses get sockets of IPv4, so that all goes on where there is no IPv6.
+    private func setFamily(of target: Target) {
+        var isIPv6: Int32 = target.isIPv6 ? 1 : 0
+        unsafe zmq_setsockopt(handle, ZMQ_IPV6, &isIPv6, MemoryLayout<Int32>.size)
     }
 
     /// Starts to watch connections come and go.
@@ -118,6 +142,7 @@ final class ZMQSocket: @unchecked Sendable {
         let address = "inproc://monitor"
         let events =
             ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_ACCEPT_FAILED | ZMQ_EVENT_DISCONNECTED
+            | ZMQ_EVENT_CONNECT_RETRIED
             | ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL
             | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH
         guard unsafe zmq_socket_monitor(handle, address, events) == 0,
@@ -271,6 +296,8 @@ final class ZMQSocket: @unchecked Sendable {
         case accepted(Int32)
         case acceptFailed
         case disconnected(Int32)
+        /// A dialled address was not reached; libzmq dials it again so soon.
+        case dialFailed(nextIn: Duration)
         case established
         /// The status code of whoever is at the coordinator's door: 300, 400 or 500.
         case refusedAtDoor(Int32)
@@ -300,6 +327,7 @@ final class ZMQSocket: @unchecked Sendable {
             case ZMQ_EVENT_ACCEPTED: return .accepted(value)
             case ZMQ_EVENT_ACCEPT_FAILED: return .acceptFailed
             case ZMQ_EVENT_DISCONNECTED: return .disconnected(value)
+            case ZMQ_EVENT_CONNECT_RETRIED: return .dialFailed(nextIn: .milliseconds(Int(value)))
             case ZMQ_EVENT_HANDSHAKE_SUCCEEDED: return .established
             case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH: return .refusedAtDoor(value)
             case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL: return .brokeProtocol(value)

@@ -23,7 +23,11 @@ struct ClusterOptions: ParsableArguments {
     @Option(
         name: [.long, .customLong("bind")],
         help: ArgumentHelp(
-            "Take workers in at this address, such as tcp://127.0.0.1:5570; port * is a free one.",
+            """
+            Take workers in at this address: tcp://127.0.0.1:5570, tcp://[::1]:5570, \
+            tcp://name:5570, an interface as in tcp://eth0:5570, or tcp://*:5570 for all of both \
+            families; port * is a free one.
+            """,
             valueName: "url"
         )
     )
@@ -33,7 +37,9 @@ struct ClusterOptions: ParsableArguments {
         help: ArgumentHelp(
             """
             Write what a worker needs to this file, for tessera worker --join: the address and, \
-            unless plaintext will do, keys. Whoever can read it can join.
+            unless plaintext will do, keys. Whoever can read it can join. For * and [::] it names \
+            this machine's first address that leads off it, for an interface that one's; a name \
+            stays a name.
             """,
             valueName: "file")
     )
@@ -100,15 +106,18 @@ struct ClusterOptions: ParsableArguments {
 
     /// Refuses an address that cannot be listened at, and keys that cannot be used, before
     /// anything is computed.
-    func checkAddress(stateDir: String?) throws {
-        if let listen { try security.check(listen: listen, join: join, stateDir: stateDir) }
+    func checkAddress(stateDir: String?) async throws {
+        guard let listen else { return }
+        try security.check(
+            try await ListenAddress.find(listen), join: join, stateDir: stateDir)
     }
 
     /// Refuses a log and a join file that cannot be written, before anything is computed.
-    func checkFiles() throws {
+    func checkFiles() async throws {
         if let eventLog { try EventLogWriter.checkWritable(eventLog) }
         if let join, let listen {
-            try AtomicFile.check(join, named: "--join", access: security.accessOfKeys(at: listen))
+            let address = try await ListenAddress.find(listen)
+            try AtomicFile.check(join, named: "--join", access: security.accessOfKeys(at: address))
         }
     }
 
@@ -142,10 +151,11 @@ struct ClusterOptions: ParsableArguments {
         let limits = limits
         let log = try eventLog.map { try EventLogWriter(path: $0) { reporter.warning($0) } }
         if listen != nil { Descriptors.raiseLimit() }
-        let address = listen ?? "tcp://127.0.0.1:*"
+        // Judged again: a name may have moved meanwhile.
+        let address = try await ListenAddress.find(listen ?? "tcp://127.0.0.1:*")
         let door = try security.door(at: address, join: join, stateDir: stateDir)
         let coordinator = try Coordinator(
-            endpoint: address,
+            binding: address,
             security: door.security,
             onNotice: { reporter.note($0) },
             expected: identity,
@@ -159,16 +169,21 @@ struct ClusterOptions: ParsableArguments {
         )
         defer { reporter.transport(coordinator.transportCounters) }
         if security.insecure { reporter.insecure(coordinator.endpoint) }
+        let port = try Endpoint(coordinator.endpoint).port ?? 0
+        if let surprise = address.surprise { reporter.warning(surprise) }
         if let join {
-            let file = door.joinFile(for: Endpoint.advertised(coordinator.endpoint))
+            let place = address.advertised(
+                port: port, hostName: ProcessInfo.processInfo.hostName)
+            let file = door.joinFile(for: place, staysOnMachine: address.staysOnMachine)
             try file.write(to: join)
             reporter.note("\(join) lets workers join at \(file.endpoint)")
         }
         if listen != nil {
             reporter.note("waiting for workers at \(coordinator.endpoint)")
         }
+        let place = address.local(port: port)
         let invitation = try LocalInvitation(
-            to: door.joinFile(for: Endpoint.local(coordinator.endpoint)))
+            to: door.joinFile(for: place, staysOnMachine: place.isLoopback))
         let launcher = LocalProcessLauncher(
             count: workers,
             arguments: { index in

@@ -3,6 +3,7 @@ import ClusterCore
 import ClusterRuntime
 import Foundation
 import TextToImage
+import ZeroMQTransport
 
 /// Which coordinator a command is for.
 struct ControlOptions: ParsableArguments {
@@ -40,6 +41,7 @@ struct ControlOptions: ParsableArguments {
         _ body: (ControlClient) async throws -> Result
     ) async throws -> Result {
         let address = try await address()
+        try await DealerTransport.check(address, security: .plaintext(mayLeaveMachine: false))
         let client = try ControlClient(connect: address)
         do {
             return try await client.withConnection { try await body(client) }

@@ -8,6 +8,7 @@ import Foundation
 import JobService
 import Tensors
 import TextToImage
+import ZeroMQTransport
 
 /// Stays up and makes one picture after the other.
 struct CoordinatorCommand: AsyncParsableCommand {
@@ -74,9 +75,9 @@ struct CoordinatorCommand: AsyncParsableCommand {
     func run() async throws {
         let reporter = RunReporter(json: json)
         let cluster = placedCluster
-        try cluster.checkAddress(stateDir: stateDir)
+        try await cluster.checkAddress(stateDir: stateDir)
         // Of those that are placed, the folder is not there yet.
-        try self.cluster.checkFiles()
+        try await self.cluster.checkFiles()
         let folder = try CoordinatorFolder(path: stateDir)
         let store: JobStore
         do { store = try JobStore(folder: folder.path + "/jobs") } catch {
@@ -136,7 +137,8 @@ struct CoordinatorCommand: AsyncParsableCommand {
         let backend = try compute.backend(sharing: max(1, cluster.workers))
         let life = try folder.beginLife()
         reporter.life(life, in: folder.path)
-        let server = try ControlServer(endpoint: address, logger: .quiet)
+        let server = try ControlServer(
+            binding: try await ListenAddress.find(address), logger: .quiet)
         try await cluster.withWorkers(
             of: model,
             identity: ModelIdentity(weights: weights, computeClass: backend.computeClass),

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Dispatch
+import ClusterCore
 import FaultInjection
 import Foundation
 import OutputChannels
@@ -93,8 +94,11 @@ struct FaultProxyCommand: ParsableCommand {
     }
 
     func run() throws {
-        let address = listen.hasPrefix("tcp://") ? listen : "tcp://" + listen
-        try Endpoint.check(address, mayLeaveMachine: insecure, isBinding: true)
+        let address = try ListenAddress(
+            lookingUp: listen.hasPrefix("tcp://") ? listen : "tcp://" + listen)
+        guard insecure || address.staysOnMachine else {
+            throw TransportError.plaintextRefused("\(address)")
+        }
         var conditions = LinkConditions()
         conditions.delay = delay
         conditions.jitter = jitter
@@ -104,7 +108,8 @@ struct FaultProxyCommand: ParsableCommand {
         let stop = try SignalPipe(Signals.ending.map(\.rawValue))
         let proxy: TCPProxy
         do throws(ProxyError) {
-            proxy = try TCPProxy(listening: listen, to: to, conditions: conditions)
+            proxy = try TCPProxy(
+                listening: "\(address.addresses[0])", to: to, conditions: conditions)
         } catch {
             throw CommandFailure(.usage, "\(error)")
         }

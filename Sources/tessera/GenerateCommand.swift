@@ -96,8 +96,8 @@ struct GenerateCommand: AsyncParsableCommand {
             reporter.workerFaults(workerFaults, of: cluster.workers)
         }
         defer { if let drill { reporter.faultsDone(drill) } }
-        try cluster.checkAddress(stateDir: state.stateDir)
-        try cluster.checkFiles()
+        try await cluster.checkAddress(stateDir: state.stateDir)
+        try await cluster.checkFiles()
         let (output, saveLatents) = try await places()
         let model = try options.model.open()
         let latents = try options.readInitialLatents()

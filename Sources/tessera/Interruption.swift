@@ -10,10 +10,11 @@ struct Interrupted: Error, CustomStringConvertible {
     var description: String { "interrupted by \(signal)" }
 }
 
-/// Runs `body`; the signals that end a program cancel it, and ``Interrupted`` is thrown once it has cleaned
-/// up. When that takes longer than `grace`, as in the middle of a long forward, `overdue` ends
-/// the process: supervisors kill what does not end in time. A second signal finds no handler any
-/// more and ends the process at once, and nobody waits for the readers of a result any longer.
+/// Runs `body`; the signals that end a program cancel it, and ``Interrupted`` is thrown once it
+/// has cleaned up. When that takes longer than `grace`, as in the middle of a long forward,
+/// `overdue` ends the process: supervisors kill what does not end in time. A second signal finds no
+/// handler any more and ends the process at once, and nobody waits for the readers of a result any
+/// longer.
 func withInterruption<Result: Sendable>(
     grace: Duration = .seconds(20),
     overdue: @escaping @Sendable (Interrupted) -> Never = { Main.abandon(with: $0) },

@@ -38,25 +38,24 @@ struct SecurityOptions: ParsableArguments {
         }
     }
 
-    /// Whether `endpoint` is to be encrypted.
-    private func encrypts(_ endpoint: String) -> Bool {
+    /// Whether what comes to `listen` is to be encrypted.
+    private func encrypts(_ listen: ListenAddress) -> Bool {
         if key != nil || authorizedKeys != nil { return true }
-        return !insecure && !Endpoint.staysOnMachine(endpoint)
+        return !insecure && !listen.staysOnMachine
     }
 
-    /// Whom a file is for that says how to join at `endpoint`.
-    func accessOfKeys(at endpoint: String) -> FileAccess {
-        encrypts(endpoint) ? .secret : .everyone
+    /// Whom a file is for that says how to join at `listen`.
+    func accessOfKeys(at listen: ListenAddress) -> FileAccess {
+        encrypts(listen) ? .secret : .everyone
     }
 
     /// Says what is missing or unreadable, before anything is computed.
-    func check(listen endpoint: String, join: String?, stateDir: String?) throws {
-        try Endpoint.check(endpoint, mayLeaveMachine: true, isBinding: true)
-        guard encrypts(endpoint) else { return }
+    func check(_ listen: ListenAddress, join: String?, stateDir: String?) throws {
+        guard encrypts(listen) else { return }
         if join == nil && authorizedKeys == nil {
             throw CommandFailure(
                 .usage,
-                "\(endpoint) is for workers with keys, and none is authorised: say --join FILE "
+                "\(listen) is for workers with keys, and none is authorised: say --join FILE "
                     + "to have a key made for them, --authorized-keys FOLDER for lasting ones, "
                     + "or --insecure on a network you trust")
         }
@@ -72,8 +71,8 @@ struct SecurityOptions: ParsableArguments {
 
     /// What to bind with, and what workers need to join; keys that are not there yet are made, in
     /// `stateDir` if there is one.
-    func door(at endpoint: String, join: String?, stateDir: String?) throws -> Door {
-        guard encrypts(endpoint) else {
+    func door(at listen: ListenAddress, join: String?, stateDir: String?) throws -> Door {
+        guard encrypts(listen) else {
             return Door(security: .plaintext(mayLeaveMachine: insecure), keys: nil)
         }
         let store = try stateDir.map { try KeyStore(stateFolder: $0) }
@@ -94,12 +93,10 @@ struct Door {
     /// Nil: plaintext.
     let keys: JoinFile.Keys?
 
-    /// What a worker needs to come to `endpoint`.
-    func joinFile(for endpoint: String) -> JoinFile {
+    /// What a worker needs to come to `endpoint`, which this machine alone can reach or not.
+    func joinFile(for endpoint: Endpoint, staysOnMachine: Bool) -> JoinFile {
         JoinFile(
-            endpoint: endpoint,
-            insecure: keys == nil && !Endpoint.staysOnMachine(endpoint),
-            keys: keys)
+            endpoint: "\(endpoint)", insecure: keys == nil && !staysOnMachine, keys: keys)
     }
 }
 
@@ -145,51 +142,5 @@ enum InsecureBanner {
             "!! " + $0.padding(toLength: width, withPad: " ", startingAt: 0) + " !!"
         }
         return ([edge] + body + [edge]).joined(separator: "\n")
-    }
-}
-
-extension Endpoint {
-    /// Where other machines find what listens at `endpoint`: a wildcard names none, so this
-    /// machine's first address takes its place, or its name if it has none.
-    static func advertised(_ endpoint: String) -> String {
-        replacingWildcard(in: endpoint) {
-            firstAddress() ?? ProcessInfo.processInfo.hostName
-        }
-    }
-
-    /// Where this machine finds it.
-    static func local(_ endpoint: String) -> String {
-        replacingWildcard(in: endpoint) { "127.0.0.1" }
-    }
-
-    private static func replacingWildcard(in endpoint: String, by host: () -> String) -> String {
-        for wildcard in ["tcp://0.0.0.0:", "tcp://*:", "tcp://[::]:"]
-        where endpoint.hasPrefix(wildcard) {
-            return "tcp://\(host()):" + endpoint.dropFirst(wildcard.count)
-        }
-        return endpoint
-    }
-
-    /// The first IPv4 address of an interface that is up and leads off this machine.
-    private static func firstAddress() -> String? {
-        var list: UnsafeMutablePointer<ifaddrs>?
-        guard getifaddrs(&list) == 0 else { return nil }
-        defer { freeifaddrs(list) }
-        var next = list
-        while let interface = next?.pointee {
-            next = interface.ifa_next
-            let flags = Int32(bitPattern: interface.ifa_flags)
-            guard flags & Int32(IFF_UP) != 0, flags & Int32(IFF_LOOPBACK) == 0,
-                let address = interface.ifa_addr, address.pointee.sa_family == AF_INET
-            else { continue }
-            var host = [CChar](repeating: 0, count: Int(NI_MAXHOST))
-            let size = socklen_t(MemoryLayout<sockaddr_in>.size)
-            if getnameinfo(
-                address, size, &host, socklen_t(host.count), nil, 0, NI_NUMERICHOST) == 0
-            {
-                return String(decoding: host.prefix { $0 != 0 }.map(UInt8.init), as: UTF8.self)
-            }
-        }
-        return nil
     }
 }

@@ -18,11 +18,10 @@ enum Signals {
 
     /// To be called first thing.
     static func prepare() {
-        // Otherwise the picture might get a descriptor that progress is written to.
+        // Otherwise the picture might get a descriptor that progress is written to. For reading: a
+        // picture for a standard output that is closed (`--output -`) is refused, not thrown away.
         for descriptor in [STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO]
-        where fcntl(descriptor, F_GETFD) == -1 {
-            _ = open("/dev/null", descriptor == STDIN_FILENO ? O_RDONLY : O_WRONLY)
-        }
+        where fcntl(descriptor, F_GETFD) == -1 { _ = open("/dev/null", O_RDONLY) }
         _ = ending
         // A peer or a pipe that goes away is an error of the call that notices, not a death.
         signal(SIGPIPE, SIG_IGN)

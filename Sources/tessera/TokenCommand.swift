@@ -83,7 +83,7 @@ extension TokenCommand {
         }
 
         func run() throws {
-            try Endpoint.check(endpoint, mayLeaveMachine: true, isBinding: false)
+            _ = try Endpoint(dialling: endpoint)
             let server = try PublicKeyArgument.read(key)
             let worker = try CurveKeyPair.generate()
             let name = name ?? "worker-\(worker.publicKey.short)"

@@ -34,7 +34,12 @@ struct WorkerCommand: AsyncParsableCommand {
     )
 
     @Option(
-        help: ArgumentHelp("The coordinator's address.", valueName: "url")
+        help: ArgumentHelp(
+            """
+            The coordinator's address: tcp://10.0.0.1:5570, tcp://[fd00::1]:5570 or \
+            tcp://name:5570, whose addresses are tried in turn.
+            """,
+            valueName: "url")
     )
     var connect: String?
 
@@ -105,8 +110,7 @@ struct WorkerCommand: AsyncParsableCommand {
     func run() async throws {
         Lifeline.endWithLauncher()
         let place = try place()
-        try Endpoint.check(
-            place.endpoint, mayLeaveMachine: place.security.allowsAnyAddress, isBinding: false)
+        try await DealerTransport.check(place.endpoint, security: place.security)
         if place.insecure { say(InsecureBanner.text(place.endpoint)) }
         let folder = try model.open()
         let backend = try compute.backend()

@@ -4,6 +4,7 @@ import Foundation
 import TestSupport
 import Testing
 import WireCodec
+import ZeroMQTransport
 
 @Suite("Operators and a coordinator", .watched, .timeLimit(.minutes(10)))
 struct ControlTests {
@@ -11,7 +12,8 @@ struct ControlTests {
     private func withServer(_ body: @Sendable (String) async throws -> Void) async throws {
         let path = NSTemporaryDirectory() + "tessera-\(UUID().uuidString)"
         defer { try? FileManager.default.removeItem(atPath: path) }
-        let server = try ControlServer(endpoint: "ipc://\(path)", logger: quietLogger)
+        let server = try ControlServer(
+            binding: ListenAddress(lookingUp: "ipc://\(path)"), logger: quietLogger)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask {
                 try await server.run { .refused(ControlRefusal(.unknown, "\($0)")) }

@@ -14,7 +14,8 @@ struct RealSocketTests {
         _ body: @Sendable (Coordinator) async throws -> Void
     ) async throws {
         let coordinator = try Coordinator(
-            endpoint: "tcp://127.0.0.1:*", expected: expected, version: "test", limits: limits,
+            binding: ListenAddress(lookingUp: "tcp://127.0.0.1:*"), expected: expected,
+            version: "test", limits: limits,
             logger: quietLogger)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await coordinator.run() }
@@ -153,19 +154,23 @@ struct RealSocketTests {
     @Test("a worker without a coordinator gives up with a typed error")
     func noCoordinator() async throws {
         var limits = quickLimits()
-        limits.orphanTimeout = .milliseconds(200)
+        limits.orphanTimeout = .seconds(2)
         // A port that was free a moment ago.
         let gone = try Coordinator(
-            endpoint: "tcp://127.0.0.1:*", expected: toyIdentity, version: "test",
+            binding: ListenAddress(lookingUp: "tcp://127.0.0.1:*"), expected: toyIdentity,
+            version: "test",
             limits: limits, logger: quietLogger
         ).endpoint
         let worker = try Worker(
             connect: gone, name: "orphan", identity: toyIdentity, model: ToyModel(),
             version: "test", limits: limits, logger: quietLogger)
         let error = await #expect(throws: WorkerError.self) { try await worker.run() }
-        let endpoint: String? =
-            if case .coordinatorSilent(let endpoint, _)? = error { endpoint } else { nil }
+        let (endpoint, trouble): (String?, String?) =
+            if case .coordinatorSilent(let endpoint, _, let trouble)? = error {
+                (endpoint, trouble)
+            } else { (nil, nil) }
         #expect(endpoint == gone)
+        #expect(trouble == "connection refused")
     }
 
     @Test("matrix 40: random bytes as well-formed messages are counted and cut off; work goes on")

@@ -112,7 +112,7 @@ func quickLimits() -> Limits {
     limits.suspectAfter = .milliseconds(700)
     limits.lostAfter = .milliseconds(2000)
     limits.tickInterval = .milliseconds(10)
-    limits.noWorkerTimeout = .seconds(30)
+    limits.noWorkerTimeout = .seconds(300)
     limits.helloInterval = .milliseconds(50)
     limits.orphanTimeout = .seconds(30)
     limits.linger = .milliseconds(500)

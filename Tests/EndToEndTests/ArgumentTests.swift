@@ -1,11 +1,12 @@
 import ArgumentParser
 import Foundation
 import ImageOutput
+import TestSupport
 import Testing
 
 @testable import tessera
 
-@Suite("Values on the command line")
+@Suite("Values on the command line", .watched)
 struct ArgumentSettlingTests {
     private let names = OptionNames(
         takingValues: ["--prompt", "--size", "--output", "-o"], flags: ["--json", "--help"])
@@ -93,7 +94,7 @@ struct ArgumentSettlingTests {
     }
 }
 
-@Suite("Texts and seeds as users type them, in real processes", .timeLimit(.minutes(10)))
+@Suite("Texts and seeds as users type them, in real processes", .watched, .timeLimit(.minutes(10)))
 struct ArgumentTests {
     /// The request in a picture.
     private func request(in path: String) throws -> [String: Any] {
@@ -172,7 +173,7 @@ struct ArgumentTests {
             "--state-dir", folder.file("state"), "--json", "--output", folder.file("a.png"),
         ]
         let killed = try await RunningTool(arguments)
-        try #require(await killed.hasShown("\"event\":\"checkpoint\""))
+        try #require(try await killed.hasShown("\"event\":\"checkpoint\""))
         killed.send(signal: SIGKILL)
         let seed = try await killed.outcome().errors.split(separator: "\n")
             .first { $0.hasPrefix("seed ") }

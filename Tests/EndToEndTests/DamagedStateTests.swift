@@ -74,7 +74,9 @@ struct DamagedStateTests {
             ("{", "", ["manifest.json is damaged"]),
         ]
         for edit in edits {
+            // Equal ones would be those of a model with another autoencoder, which may go on.
             let edited = text.replacingOccurrences(of: edit.old, with: edit.new)
+                .replacing(/"latent_weights" : "[0-9a-f]+"/, with: "\"latent_weights\" : \"1\"")
             try Data(edited.utf8).write(to: URL(fileURLWithPath: manifest))
             let before = names(in: state)
             let refused = try await CommandLineTool.run(

@@ -19,7 +19,7 @@ func interruptedRun(
 }
 
 /// The picture of an undisturbed run; made once.
-let quietPicture = Task {
+let undisturbedPicture = Task {
     let folder = try TemporaryFolder()
     let outcome = try await CommandLineTool.run(interruptedRun(to: folder.file("quiet.png")))
     try #require(outcome.status == 0, "\(outcome)")
@@ -61,7 +61,7 @@ func resume(
     try #require(outcome.status == 0, "\(outcome)")
     if steps == runSteps {
         let picture = try Data(contentsOf: URL(fileURLWithPath: folder.file(output)))
-        #expect(picture == (try await quietPicture.ownValue), "\(outcome)")
+        #expect(picture == (try await undisturbedPicture.ownValue), "\(outcome)")
     }
     #expect(names(in: folder.file("state")) == ["life.json", "lock"])
     return outcome

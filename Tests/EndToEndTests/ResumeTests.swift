@@ -89,7 +89,7 @@ struct ResumeTests {
         if outcome.status != 0 { try await resume(folder) }
         #expect(try folder.contents == ["a.png", "state"])
         let picture = try Data(contentsOf: URL(fileURLWithPath: folder.file("a.png")))
-        #expect(picture == (try await quietPicture.ownValue))
+        #expect(picture == (try await undisturbedPicture.ownValue))
     }
 
     @Test("killed after each checkpoint again, each life goes on and raises the epoch")
@@ -126,7 +126,7 @@ struct ResumeTests {
             // A signal that comes when the picture is there already changes nothing.
             if outcome.status == 0 {
                 let picture = try Data(contentsOf: URL(fileURLWithPath: folder.file("a.png")))
-                #expect(picture == (try await quietPicture.ownValue))
+                #expect(picture == (try await undisturbedPicture.ownValue))
                 continue
             }
             #expect(outcome.status == 75, "\(outcome)")
@@ -158,7 +158,7 @@ struct ResumeTests {
         try #require(outcome.status == 0, "\(outcome)")
         #expect(
             try Data(contentsOf: URL(fileURLWithPath: folder.file("a.png")))
-                == (try await quietPicture.ownValue))
+                == (try await undisturbedPicture.ownValue))
         #expect(try folder.contents == ["a.png", "state"])
     }
 }

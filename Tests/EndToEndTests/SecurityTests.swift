@@ -402,7 +402,7 @@ struct EncryptedRunTests {
 }
 
 /// Whether this process may give another one a view of its own of the file system.
-private enum Namespace {
+enum Namespace {
     static let isAvailable: Bool = {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/unshare")

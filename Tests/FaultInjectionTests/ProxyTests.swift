@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import TestSupport
+import NetworkAddresses
 import Testing
 
 @testable import FaultInjection
@@ -101,7 +102,8 @@ struct ProxyInstructionTests {
     }
 
     @Test(
-        "addresses that cannot be are refused", arguments: ["", "1.2.3.4", "host:1", "1.2.3.4:x"])
+        "addresses that cannot be are refused",
+        arguments: ["", "1.2.3.4", "a host:1", "::1:1", "1.2.3.4:x"])
     func addresses(text: String) {
         #expect(throws: ProxyError.self) {
             try TCPProxy(listening: text, to: "127.0.0.1:1", conditions: LinkConditions())
@@ -121,14 +123,17 @@ struct ProxyTests {
         private let answers: [Int32]
         private let thread: Thread
 
-        init(_ conditions: LinkConditions = LinkConditions()) throws {
-            listener = try Sockets.listen(at: try SocketAddress("127.0.0.1:0"))
+        init(
+            _ conditions: LinkConditions = LinkConditions(), at host: IPAddress = .loopback
+        ) throws {
+            listener = try Sockets.listen(at: SocketAddress(host, port: 0))
             stop = Self.pipe()
             instructions = Self.pipe()
             answers = Self.pipe()
-            let target = Sockets.localAddress(of: listener)
+            let target = try #require(SocketAddress(localOf: listener))
             let proxy = try TCPProxy(
-                listening: "127.0.0.1:0", to: target, conditions: conditions)
+                listening: "\(SocketAddress(host, port: 0))", to: "\(target)",
+                conditions: conditions)
             let address = proxy.address
             nonisolated(unsafe) let moved = proxy
             let (stop, lines, said) = (stop[0], instructions[0], answers[1])
@@ -139,7 +144,7 @@ struct ProxyTests {
                 }
             }
             thread.start()
-            client = Sockets.dial(try SocketAddress(address))
+            client = Sockets.dial(try ProxyError.places(address, Lookup.machine)[0])
             var entry = pollfd(fd: listener, events: Int16(POLLIN), revents: 0)
             poll(&entry, 1, 20_000)
             server = accept(listener, nil, nil)
@@ -180,9 +185,13 @@ struct ProxyTests {
         return count < 0 ? "error \(errno)" : String(decoding: buffer[..<count], as: UTF8.self)
     }
 
-    @Test("passes bytes both ways, and ends with the ends")
-    func passes() throws {
-        let bench = try Bench()
+    @Test(
+        "passes bytes both ways, and ends with the ends",
+        arguments: ["127.0.0.1", "::1"].compactMap(IPAddress.init).filter {
+            NetworkInterface.isOwn($0)
+        })
+    func passes(host: IPAddress) throws {
+        let bench = try Bench(at: host)
         say("up", to: bench.client)
         #expect(hear(bench.server) == "up")
         say("down", to: bench.server)

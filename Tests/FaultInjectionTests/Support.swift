@@ -27,7 +27,7 @@ func quickLimits() -> Limits {
     limits.lostAfter = .seconds(2)
     limits.tickInterval = .milliseconds(20)
     limits.minimumLease = .milliseconds(400)
-    limits.noWorkerTimeout = .seconds(20)
+    limits.noWorkerTimeout = .seconds(300)
     limits.helloInterval = .milliseconds(50)
     limits.orphanTimeout = .seconds(20)
     limits.quarantine = .milliseconds(200)

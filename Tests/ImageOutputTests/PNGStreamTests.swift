@@ -49,6 +49,8 @@ struct PNGStreamTests {
             let stream = try PNGStream(
                 to: .file(folder + "/a.png"), width: 4, height: 4, texts: [])
             try await stream.append(rows: gradient(width: 4, height: 2))
+            stream.abandon()
+            #expect(try FileManager.default.contentsOfDirectory(atPath: folder).isEmpty)
         }
         #expect(try FileManager.default.contentsOfDirectory(atPath: folder).isEmpty)
     }

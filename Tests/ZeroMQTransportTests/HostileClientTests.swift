@@ -2,6 +2,7 @@ import ClusterCore
 import Foundation
 import Locking
 import TestSupport
+import NetworkAddresses
 import Testing
 
 @testable import ZeroMQTransport
@@ -172,12 +173,13 @@ struct HostileClientTests {
     @Test("an encrypted door says what it is when asked, and a stranger's greeting is nothing")
     func mechanism() async throws {
         try await withFortress { fortress, _ in
-            #expect(MechanismProbe.ask(fortress.router.endpoint) == "CURVE")
+            let port = try #require(try Endpoint(fortress.router.endpoint).port)
+            let door = SocketAddress(.loopback, port: port)
+            #expect(MechanismProbe.ask(door) == "CURVE")
         }
         #expect(MechanismProbe.mechanism(in: Strangers.greeting("NULL")) == "NULL")
         #expect(MechanismProbe.mechanism(in: Strangers.httpRequest) == nil)
-        #expect(MechanismProbe.ask("tcp://127.0.0.1:1") == nil)
-        #expect(MechanismProbe.ask("ipc:///nowhere") == nil)
+        #expect(MechanismProbe.ask(SocketAddress(.loopback, port: 1)) == nil)
     }
 
     @Test("matrix 45: a key that is not authorised, or has expired, is refused, counted and told")

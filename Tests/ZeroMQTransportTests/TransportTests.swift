@@ -1,8 +1,10 @@
 import ClusterCore
 import Foundation
 import TestSupport
+import NetworkAddresses
 import Testing
-import ZeroMQTransport
+
+@testable import ZeroMQTransport
 
 /// Runs `body` beside a router and a dealer on a free loopback port; both are closed after it.
 func withTransports(
@@ -311,10 +313,13 @@ struct TransportTests {
 struct EndpointTests {
     @Test(
         "plaintext does not leave the machine unless that is asked for",
-        arguments: ["tcp://0.0.0.0:0", "tcp://*:5570", "tcp://192.0.2.7:5570", "tcp://eth0:5570"])
+        arguments: [
+            "tcp://0.0.0.0:5570", "tcp://*:5570", "tcp://192.0.2.7:5570", "tcp://[::]:5570",
+            "tcp://[2001:db8::1]:5570", "tcp://[::ffff:192.0.2.7]:5570",
+        ])
     func plaintext(endpoint: String) {
-        #expect(throws: TransportError.plaintextRefused(endpoint.replacing(":0", with: ":5570"))) {
-            try RouterTransport(binding: endpoint.replacing(":0", with: ":5570"))
+        #expect(throws: TransportError.plaintextRefused(endpoint)) {
+            try RouterTransport(binding: endpoint)
         }
         #expect(throws: TransportError.plaintextRefused("tcp://192.0.2.7:5570")) {
             try DealerTransport(connecting: "tcp://192.0.2.7:5570")
@@ -332,7 +337,9 @@ struct EndpointTests {
         arguments: [
             "", "tcp://", "tcp://127.0.0.1", "tcp://127.0.0.1:", "tcp://127.0.0.1:70000",
             "tcp://127.0.0.1:-1", "tcp://:5570", "udp://127.0.0.1:5570", "127.0.0.1:5570",
-            "inproc://x",
+            "inproc://x", "TCP://127.0.0.1:5570", "tcp://127.0.0.1:5570/", "tcp://::1:5570",
+            "tcp://[::1:5570", "tcp://[::1]", "tcp://[127.0.0.1]:5570", "tcp://256.1.1.1:5570",
+            "tcp://[fe80::1%nowhere0]:5570", "tcp://a b:5570",
         ])
     func invalid(endpoint: String) {
         #expect {
@@ -355,10 +362,185 @@ struct EndpointTests {
         #expect(error?.description.contains(router.endpoint) == true)
     }
 
-    @Test("a worker cannot dial a wildcard port")
-    func wildcard() {
-        #expect(throws: TransportError.self) {
-            try DealerTransport(connecting: "tcp://127.0.0.1:*")
+    @Test("what cannot be dialled is said", arguments: ["tcp://127.0.0.1:*", "tcp://*:5570"])
+    func wildcard(endpoint: String) {
+        #expect(throws: TransportError.self) { try DealerTransport(connecting: endpoint) }
+    }
+
+    @Test("an address of another machine is said to be none of this one's")
+    func foreign() {
+        let error = #expect(throws: TransportError.self) {
+            try RouterTransport(binding: "tcp://192.0.2.77:*", insecure: true)
+        }
+        #expect(
+            error?.description
+                == "cannot listen on tcp://192.0.2.77:*: this machine has no such address")
+    }
+
+    @Test("a name that cannot be looked up is said, with the reason")
+    func unknownName() {
+        let error = #expect(throws: TransportError.self) {
+            try RouterTransport(binding: "tcp://no-such-host.invalid:5570")
+        }
+        #expect(error?.description.contains("'no-such-host.invalid' cannot be looked up") == true)
+    }
+
+    @Test(
+        "a message gets through by every way of writing a place of this machine",
+        arguments: [
+            "tcp://localhost:*", "tcp://lo:*", "tcp://127.0.0.7:*", "tcp://[::1]:*",
+            "tcp://[::ffff:127.0.0.1]:0", "tcp://*:*", "tcp://[::]:*", "tcp://0.0.0.0:*",
+        ].filter { Machine.hasIPv6 || !$0.contains("::") || $0.contains("ffff") })
+    func everyPlace(text: String) async throws {
+        let listen = try await ListenAddress.find(text)
+        let router = try RouterTransport(
+            binding: listen, security: .plaintext(mayLeaveMachine: true))
+        let port = try #require(try Endpoint(router.endpoint).port)
+        #expect(router.endpoint == "\(listen.endpoint(port: port))" && port > 0)
+        // As the workers of this machine dial it, and as whoever was told the name does.
+        var ways = ["\(listen.local(port: port))"]
+        if !listen.addresses[0].address.isAny { ways.append(router.endpoint) }
+        for way in ways {
+            let dealer = try DealerTransport(connecting: way)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { try await dealer.run(tickInterval: .milliseconds(20)) {} }
+                dealer.send([[42]], expendable: false)
+                group.addTask { try await router.run(tickInterval: .seconds(1)) {} }
+                var inbound = router.inbound.makeAsyncIterator()
+                #expect(await RouterTransport.message(&inbound)?.frames == [[42]])
+                dealer.shutdown()
+                router.shutdown()
+                try await group.waitForAll()
+            }
+            break
+        }
+    }
+}
+
+/// What this machine can do.
+private enum Machine {
+    static let hasIPv6 = IPAddress("::1").map(NetworkInterface.isOwn) ?? false
+}
+
+@Suite("Which address of a name is dialled", .watched)
+struct DialRouteTests {
+    private let start = ContinuousClock.now
+    private let six = IPAddress("::1")!
+    private let far = IPAddress("192.0.2.7")!
+
+    private func route(_ text: String, mayLeaveMachine: Bool = true) throws -> DialRoute {
+        try DialRoute(
+            to: Endpoint(dialling: text), mayLeaveMachine: mayLeaveMachine, at: start)
+    }
+
+    private func target(_ address: IPAddress) -> Target {
+        .address(SocketAddress(address, port: 5570))
+    }
+
+    @Test("what is not a name has one address, which libzmq redials")
+    func fixed() throws {
+        for (text, current) in [
+            ("tcp://[::1]:5570", target(six)), ("ipc:///run/x", .path("/run/x")),
+        ] {
+            var route = try route(text, mayLeaveMachine: false)
+            #expect(route.current == current)
+            #expect(route.nameDue(at: start) == nil && route.failed(at: start) == nil)
+        }
+    }
+
+    @Test("a name's addresses are dialled in turn, then it is looked up anew, less and less often")
+    func rounds() throws {
+        var route = try route("tcp://lake.example:5570")
+        #expect(route.current == nil)
+        var now = start
+        for wait in [100, 200, 400, 800, 1600, 3200, 5000, 5000] {
+            #expect(route.nameDue(at: now) == "lake.example")
+            #expect(route.nameDue(at: now) == nil)
+            #expect(try route.found([six, far], at: now) == target(six))
+            #expect(route.failed(at: now) == target(far))
+            #expect(route.failed(at: now) == nil)
+            #expect(route.nameDue(at: now + .milliseconds(wait - 1)) == nil)
+            now += .milliseconds(wait)
+        }
+    }
+
+    @Test("a name that leads nowhere is looked up again")
+    func nowhere() throws {
+        var route = try route("tcp://lake.example:5570")
+        #expect(route.nameDue(at: start) != nil)
+        #expect(try route.found([], at: start) == nil)
+        #expect(route.nameDue(at: start + .milliseconds(100)) == "lake.example")
+    }
+
+    @Test("a connection that ends is dialled again by libzmq before the name is looked up")
+    func lost() throws {
+        var route = try route("tcp://lake.example:5570")
+        _ = route.nameDue(at: start)
+        _ = try route.found([six, far], at: start)
+        route.connected()
+        #expect(route.failed(at: start) == nil)
+        route.disconnected()
+        #expect(route.current == target(six))
+        #expect(route.failed(at: start) == nil)
+        #expect(route.nameDue(at: start + .milliseconds(100)) == "lake.example")
+        // Reached while it was looked up: the answer changes nothing.
+        route.connected()
+        #expect(try route.found([far], at: start) == nil)
+        #expect(route.current == target(six))
+    }
+
+    @Test("plaintext goes to a name only if all that it means is loopback, at every look")
+    func plaintext() throws {
+        var route = try route("tcp://lake.example:5570", mayLeaveMachine: false)
+        _ = route.nameDue(at: start)
+        #expect(try route.found([six, .loopback], at: start) == target(six))
+        _ = route.failed(at: start)
+        _ = route.failed(at: start)
+        _ = route.nameDue(at: start + .seconds(1))
+        #expect(throws: TransportError.plaintextRefused("tcp://lake.example:5570")) {
+            try route.found([six, far], at: start)
+        }
+        #expect(throws: TransportError.plaintextRefused("tcp://192.0.2.7:5570")) {
+            try self.route("tcp://192.0.2.7:5570", mayLeaveMachine: false)
+        }
+    }
+}
+
+@Suite("Where other machines find a coordinator", .watched)
+struct AdvertisedTests {
+    private let interfaces = [
+        NetworkInterface("lo", .loopback), NetworkInterface("lo", IPAddress("::1")!),
+        NetworkInterface("docker0", IPAddress("172.17.0.1")!, isRunning: false),
+        NetworkInterface("eth0", IPAddress("fe80::1")!),
+        NetworkInterface("eth0", IPAddress("192.0.2.2")!),
+        NetworkInterface("eth0", IPAddress("2001:db8::2")!),
+    ]
+
+    @Test(
+        "every address becomes the first that leads off this machine, of the family asked for",
+        arguments: [
+            ("tcp://*:*", "tcp://192.0.2.2:7"), ("tcp://0.0.0.0:*", "tcp://192.0.2.2:7"),
+            ("tcp://[::]:*", "tcp://[2001:db8::2]:7"), ("tcp://[::1]:*", "tcp://[::1]:7"),
+            ("tcp://127.0.0.1:0", "tcp://127.0.0.1:7"),
+            ("tcp://[2001:db8::2]:7", "tcp://[2001:db8::2]:7"), ("ipc:///run/x", "ipc:///run/x"),
+            ("tcp://localhost:*", "tcp://localhost:7"), ("tcp://lo:*", "tcp://127.0.0.1:7"),
+        ])
+    func places(asked: String, told: String) async throws {
+        let place = try await ListenAddress.find(asked)
+            .advertised(port: 7, interfaces: interfaces, hostName: "host")
+        #expect("\(place)" == told)
+    }
+
+    @Test("without one, this machine's name is told; IPv4 alone is never told under IPv6")
+    func none() async throws {
+        let (lone, six) = (Array(interfaces[..<2]), [interfaces[5]])
+        for (asked, among, told) in [
+            ("tcp://*:*", lone, "tcp://host:7"), ("tcp://0.0.0.0:*", six, "tcp://host:7"),
+            ("tcp://*:*", six, "tcp://[2001:db8::2]:7"),
+        ] {
+            let place = try await ListenAddress.find(asked)
+                .advertised(port: 7, interfaces: among, hostName: "host")
+            #expect("\(place)" == told)
         }
     }
 }

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import NetworkAddresses
 
 /// Why a proxy cannot work.
 package enum ProxyError: Error, Hashable, CustomStringConvertible {
@@ -16,30 +17,25 @@ package enum ProxyError: Error, Hashable, CustomStringConvertible {
     }
 }
 
-/// An IPv4 address and port.
-struct SocketAddress {
-    let text: String
-    let value: sockaddr_in
-
-    /// `127.0.0.1:5570`, also with `tcp://` before it and `*` for port 0.
-    init(_ text: String) throws(ProxyError) {
+extension ProxyError {
+    /// All addresses that a text means, one at least: `127.0.0.1:5570`, also with `tcp://` before
+    /// it. Waits while a name is looked up. Throws ``ProxyError``.
+    static func places(
+        _ text: String, _ lookUp: (String) throws(LookupFailure) -> [IPAddress]
+    ) throws(ProxyError) -> [SocketAddress] {
         let plain = text.hasPrefix("tcp://") ? String(text.dropFirst(6)) : text
-        guard let colon = plain.lastIndex(of: ":") else {
-            throw .address(text, reason: "it has no port")
+        do {
+            let place = try HostPort(plain)
+            let addresses =
+                switch place.host {
+                case .any: [IPAddress.any(Lookup.hasIPv6 ? .v6 : .v4)]
+                case .address(let address): [address]
+                case .name(let name): try lookUp(name)
+                }
+            return addresses.map { SocketAddress($0, port: place.port) }
+        } catch {
+            throw .address(text, reason: "\(error)")
         }
-        let portText = plain[plain.index(after: colon)...]
-        guard let port = portText == "*" ? 0 : UInt16(portText) else {
-            throw .address(text, reason: "'\(portText)' is no port")
-        }
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = port.bigEndian
-        let host = plain[..<colon] == "localhost" ? "127.0.0.1" : String(plain[..<colon])
-        guard unsafe inet_pton(AF_INET, host, &address.sin_addr) == 1 else {
-            throw .address(text, reason: "'\(host)' is no IPv4 address")
-        }
-        self.text = plain
-        value = address
     }
 }
 
@@ -49,15 +45,17 @@ enum Sockets {
         SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
 
     static func listen(at address: SocketAddress) throws(ProxyError) -> Int32 {
-        let descriptor = socket(AF_INET, flags, 0)
-        var on: Int32 = 1
-        unsafe setsockopt(
-            descriptor, SOL_SOCKET, SO_REUSEADDR, &on, socklen_t(MemoryLayout<Int32>.size))
-        let isBound = unsafe withAddress(address) { unsafe bind(descriptor, $0, $1) } == 0
+        let descriptor = socket(address.domain, flags, 0)
+        let size = socklen_t(MemoryLayout<Int32>.size)
+        var (on, off): (Int32, Int32) = (1, 0)
+        unsafe setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, size)
+        // Of IPv6 only: every address is one of both families.
+        unsafe setsockopt(descriptor, Int32(IPPROTO_IPV6), IPV6_V6ONLY, &off, size)
+        let isBound = unsafe address.withSystemAddress { unsafe bind(descriptor, $0, $1) } == 0
         guard descriptor >= 0, isBound, Glibc.listen(descriptor, 128) == 0 else {
             let reason = unsafe String(cString: strerror(errno))
             if descriptor >= 0 { close(descriptor) }
-            throw .system(operation: "listen at", address: address.text, reason: reason)
+            throw .system(operation: "listen at", address: "\(address)", reason: reason)
         }
         return descriptor
     }
@@ -71,24 +69,11 @@ enum Sockets {
         return descriptor
     }
 
-    /// `127.0.0.1:40123`
-    static func localAddress(of descriptor: Int32) -> String {
-        var address = sockaddr_in()
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        unsafe withUnsafeMutablePointer(to: &address) { pointer in
-            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                _ = unsafe getsockname(descriptor, $0, &length)
-            }
-        }
-        let host = unsafe String(cString: inet_ntoa(address.sin_addr))
-        return "\(host):\(UInt16(bigEndian: address.sin_port))"
-    }
-
     /// A connection that is coming about; negative when it cannot.
     static func dial(_ address: SocketAddress) -> Int32 {
-        let descriptor = socket(AF_INET, flags, 0)
+        let descriptor = socket(address.domain, flags, 0)
         guard descriptor >= 0 else { return -1 }
-        let result = unsafe withAddress(address) { unsafe connect(descriptor, $0, $1) }
+        let result = unsafe address.withSystemAddress { unsafe connect(descriptor, $0, $1) }
         if result == 0 || errno == EINPROGRESS { return descriptor }
         close(descriptor)
         return -1
@@ -121,18 +106,6 @@ enum Sockets {
         var option = linger(l_onoff: 1, l_linger: 0)
         unsafe setsockopt(
             descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
-    }
-
-    private static func withAddress(
-        _ address: SocketAddress,
-        _ body: (UnsafePointer<sockaddr>, socklen_t) -> Int32
-    ) -> Int32 {
-        var value = address.value
-        return unsafe withUnsafePointer(to: &value) { pointer in
-            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                unsafe body($0, socklen_t(MemoryLayout<sockaddr_in>.size))
-            }
-        }
     }
 }
 

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import NetworkAddresses
 
 /// What a proxy has seen.
 package struct ProxyCounts: Hashable, Codable, Sendable {
@@ -17,7 +18,8 @@ package final class TCPProxy {
     /// Where it really listens: `127.0.0.1:40123`.
     package let address: String
     private let listener: Int32
-    private let target: SocketAddress
+    /// Of one machine; the first is dialled until it fails.
+    private var targets: [SocketAddress]
     private var conditions: LinkConditions
     private var links: [Link] = []
     private var counts = ProxyCounts()
@@ -48,14 +50,16 @@ package final class TCPProxy {
         }
     }
 
-    /// Listens at once at `host:port`; port 0 is a free one. Throws ``ProxyError``.
+    /// Listens at once at `host:port`; port 0 is a free one. Waits while names are looked up.
+    /// Throws ``ProxyError``.
     package init(
         listening: String, to target: String, conditions: LinkConditions
     ) throws(ProxyError) {
-        self.target = try SocketAddress(target)
+        targets = try ProxyError.places(target, Lookup.machine)
         self.conditions = conditions
-        listener = try Sockets.listen(at: try SocketAddress(listening))
-        address = Sockets.localAddress(of: listener)
+        let place = try ProxyError.places(listening, Lookup.here)[0]
+        listener = try Sockets.listen(at: place)
+        address = "\(SocketAddress(localOf: listener) ?? place)"
     }
 
     deinit {
@@ -128,9 +132,19 @@ package final class TCPProxy {
             guard client >= 0 else { return }
             counts.accepted += 1
             Sockets.sendAtOnce(client)
-            let server = conditions.cut.isEmpty ? Sockets.dial(target) : -1
+            let server = conditions.cut.isEmpty ? dial() : -1
             links.append(Link(client: client, server: server, number: counts.accepted))
         }
+    }
+
+    /// A connection to the target that is coming about; negative when none can.
+    private func dial() -> Int32 {
+        for _ in targets.indices {
+            let descriptor = Sockets.dial(targets[0])
+            if descriptor >= 0 { return descriptor }
+            targets.append(targets.removeFirst())
+        }
+        return -1
     }
 
     private func interests(of link: Link) -> [pollfd] {
@@ -157,7 +171,7 @@ package final class TCPProxy {
 
     private func move(_ link: Link) {
         if link.server < 0, conditions.cut.isEmpty {
-            link.server = Sockets.dial(target)
+            link.server = dial()
             link.isConnecting = link.server >= 0
             link.isBroken = link.server < 0
         }
@@ -167,7 +181,10 @@ package final class TCPProxy {
             case .established:
                 link.isConnecting = false
                 Sockets.sendAtOnce(link.server)
-            case .failed: link.isBroken = true
+            case .failed:
+                link.isBroken = true
+                // Whoever dials again is led to the next one.
+                targets.append(targets.removeFirst())
             }
         }
         read(from: link.client, into: &link.up, of: link)

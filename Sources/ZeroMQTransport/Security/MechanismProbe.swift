@@ -1,4 +1,5 @@
 internal import Glibc
+internal import NetworkAddresses
 
 /// Asks whoever listens at an endpoint how it wants to speak.
 ///
@@ -10,9 +11,9 @@ enum MechanismProbe {
     private static let greetingBytes = 64
 
     /// `CURVE`, `NULL` or another mechanism's name; nil when nobody answers within some seconds,
-    /// or it is no ZMTP/3. Waits; TCP only.
-    static func ask(_ endpoint: String) -> String? {
-        guard let descriptor = connect(to: endpoint) else { return nil }
+    /// or it is no ZMTP/3. Waits.
+    static func ask(_ place: SocketAddress) -> String? {
+        guard let descriptor = connect(to: place) else { return nil }
         defer { close(descriptor) }
         // RFC 23: the signature and the version, upon which the other end sends the rest.
         let half: [UInt8] = [0xFF, 0, 0, 0, 0, 0, 0, 0, 1, 0x7F, 3, 1]
@@ -36,33 +37,18 @@ enum MechanismProbe {
         return String(validating: greeting[12..<32].prefix { $0 != 0 }, as: UTF8.self)
     }
 
-    private static func connect(to endpoint: String) -> Int32? {
-        guard endpoint.hasPrefix("tcp://"), let colon = endpoint.lastIndex(of: ":") else {
-            return nil
-        }
-        let host = endpoint[..<colon].dropFirst(6).filter { $0 != "[" && $0 != "]" }
-        let port = String(endpoint[endpoint.index(after: colon)...])
-        var hints = unsafe addrinfo()
-        unsafe hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
-        var list: UnsafeMutablePointer<addrinfo>?
-        guard unsafe getaddrinfo(host, port, &hints, &list) == 0 else { return nil }
-        defer { unsafe freeaddrinfo(list) }
-        var next = unsafe list
-        while let address = unsafe next?.pointee {
-            unsafe next = address.ai_next
-            let descriptor = unsafe socket(
-                address.ai_family, address.ai_socktype | Int32(SOCK_CLOEXEC.rawValue), 0)
-            guard descriptor >= 0 else { continue }
-            // Both also bound connect(2) and recv(2).
-            var patience = timeval(tv_sec: 2, tv_usec: 0)
-            let size = socklen_t(MemoryLayout<timeval>.size)
-            unsafe setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &patience, size)
-            unsafe setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, size)
-            if unsafe Glibc.connect(descriptor, address.ai_addr, address.ai_addrlen) == 0 {
-                return descriptor
-            }
-            close(descriptor)
-        }
+    private static func connect(to place: SocketAddress) -> Int32? {
+        let descriptor = socket(
+            place.domain, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        guard descriptor >= 0 else { return nil }
+        // Both also bound connect(2) and recv(2).
+        var patience = timeval(tv_sec: 2, tv_usec: 0)
+        let size = socklen_t(MemoryLayout<timeval>.size)
+        unsafe setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &patience, size)
+        unsafe setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, size)
+        let result = unsafe place.withSystemAddress { unsafe Glibc.connect(descriptor, $0, $1) }
+        if result == 0 { return descriptor }
+        close(descriptor)
         return nil
     }
 }

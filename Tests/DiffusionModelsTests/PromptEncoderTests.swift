@@ -1,5 +1,6 @@
 import ComputeBackends
 import Denoising
+import Foundation
 import Tensors
 import TestSupport
 import Testing
@@ -48,6 +49,35 @@ struct PromptEncoderTests {
             cut.truncations[0].description
                 == "the prompt is longer than 77 tokens; left out: \"lake and sun\"")
         #expect(cut.conditioning.prompt == encoder.encode(prompt: full).conditioning.prompt)
+    }
+
+    @Test("a token of two vectors is encoded as both, wherever its files say what it is")
+    func addedTokens() throws {
+        let folder = try TemporaryFolder()
+        try ModelSynthesizer(preset: .tinySD15).write(to: folder.path)
+        let before = try ModelFolder(path: folder.path).fingerprint()
+        // The rows of two bytes that no text has stand in for those of the inversion.
+        let rows = try ModelFolder(path: folder.path).textEncoders[0].configuration.vocabularySize
+        let vocabulary = URL(fileURLWithPath: "\(folder.path)/tokenizer/vocab.json")
+        var ids = try JSONDecoder().decode([String: Int].self, from: Data(contentsOf: vocabulary))
+        let (first, second) = (try #require(ids["Ā"]), try #require(ids["ā"]))
+        ids["Ā"] = nil
+        ids["ā"] = nil
+        try JSONEncoder().encode(ids).write(to: vocabulary)
+        try folder.write(
+            #"{"<cat>": \#(first), "<cat>_1": \#(second)}"#, "tokenizer/added_tokens.json")
+        let model = try ModelFolder(path: folder.path)
+        #expect(try model.fingerprint() != before)
+        let encoder = try PromptEncoder(model: model, backend: testBackend)
+        let one = encoder.encode(prompt: "the <cat> sun").conditioning.prompt
+        // In capitals a token stays what it is, as in diffusers.
+        #expect(one == encoder.encode(prompt: "the <CAT> <CAT>_1 sun").conditioning.prompt)
+        #expect(one != encoder.encode(prompt: "the sun").conditioning.prompt)
+
+        try folder.write(#"{"<cat>": \#(rows)}"#, "tokenizer/added_tokens.json")
+        expectError("tokenizer", "<cat>", "\(rows) rows") {
+            _ = try ModelFolder(path: folder.path).fingerprint()
+        }
     }
 
     @Test("a vocabulary beyond the encoder's table is an error, not a trap")

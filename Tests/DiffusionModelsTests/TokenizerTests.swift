@@ -168,3 +168,111 @@ struct TokenizerTests {
         #expect(try BPETokenizer(folder: folder.path).encode("ab") == [0, 4])
     }
 }
+
+/// What transformers and diffusers made of texts with added tokens; see make_fixtures.py.
+private struct AddedTokensGolden: Decodable {
+    struct Answer: Decodable {
+        let ids: [Int]
+        let expanded: String
+    }
+
+    struct Prompt: Decodable {
+        let text: String
+        let decoder: Answer
+        let list: Answer
+        let saved: Answer
+    }
+
+    let list: [String: Int]
+    let answers: [Prompt]
+
+    static func read() throws -> AddedTokensGolden {
+        try JSONDecoder().decode(AddedTokensGolden.self, from: data)
+    }
+
+    static var data: Data {
+        get throws {
+            try Data(contentsOf: URL(fileURLWithPath: "\(TokenizerGolden.folder)/added.json"))
+        }
+    }
+
+    /// A member of the file as JSON.
+    static func json(_ key: String) throws -> String {
+        let document = try JSONSerialization.jsonObject(with: data) as? [String: Any]
+        let value = try #require(document?[key])
+        return String(decoding: try JSONSerialization.data(withJSONObject: value), as: UTF8.self)
+    }
+}
+
+@Suite("Tokens that were added to a vocabulary")
+struct AddedTokenTests {
+    /// The ways in which versions of transformers have written them.
+    enum Layout: CaseIterable { case decoder, list, saved }
+
+    private func folder(_ layout: Layout) throws -> TemporaryFolder {
+        let folder = try TemporaryFolder()
+        func copy(_ name: String, to place: String) throws {
+            try FileManager.default.copyItem(
+                atPath: "\(TokenizerGolden.folder)/\(name)", toPath: "\(folder.path)/\(place)")
+        }
+        guard layout != .saved else {
+            try copy("saved/tokenizer.json", to: "tokenizer.json")
+            return folder
+        }
+        for name in ["vocab.json", "merges.txt"] { try copy(name, to: name) }
+        if layout == .list {
+            try folder.write(AddedTokensGolden.json("list"), "added_tokens.json")
+        } else {
+            try folder.write(
+                #"{"added_tokens_decoder": \#(AddedTokensGolden.json("decoder"))}"#,
+                "tokenizer_config.json")
+        }
+        return folder
+    }
+
+    @Test("give transformers' ids and diffusers' vectors", arguments: Layout.allCases)
+    func goldens(_ layout: Layout) throws {
+        let folder = try folder(layout)
+        let tokenizer = try BPETokenizer(folder: folder.path)
+        let golden = try AddedTokensGolden.read()
+        #expect(golden.answers.count >= 20)
+        for prompt in golden.answers {
+            let answer =
+                switch layout {
+                case .decoder: prompt.decoder
+                case .list: prompt.list
+                case .saved: prompt.saved
+                }
+            #expect(tokenizer.encode(prompt.text) == answer.ids, "\(prompt.text.prefix(60))")
+            #expect(tokenizer.expanded(prompt.text) == answer.expanded)
+        }
+        #expect(tokenizer.maximumID == golden.list.values.max())
+        #expect(
+            tokenizer.tokenize("the <cat> the sun", length: 3).cut == "<cat>the sun",
+            "what is cut is spelt as the tokens are")
+    }
+
+    @Test("that the text encoder's table does not reach are refused by name")
+    func beyondTheTable() throws {
+        let folder = try folder(.decoder)
+        let tokenizer = try BPETokenizer(folder: folder.path)
+        try tokenizer.checkFits(rows: tokenizer.maximumID + 1, folder: folder.path)
+        expectError("two words", "\(tokenizer.maximumID)", "rows") {
+            try tokenizer.checkFits(rows: tokenizer.maximumID, folder: folder.path)
+        }
+    }
+
+    @Test(
+        "that contradict other files are refused",
+        arguments: [
+            (#"{"<cat>": 0}"#, "id 0 belongs to two tokens"),
+            (#"{"<cat>": 700, "<dog>": 700}"#, "id 700 belongs to two tokens"),
+            (#"{"<cat>": -1}"#, "an id"), (#"{"<cat>": "x"}"#, "an id"),
+            (#"{"<|endoftext|>": 700}"#, "id 700 belongs to two tokens"),
+        ])
+    func contradictions(list: String, mention: String) throws {
+        let folder = try folder(.list)
+        try folder.write(list, "added_tokens.json")
+        expectError(mention) { _ = try BPETokenizer(folder: folder.path) }
+    }
+}

@@ -12,6 +12,7 @@ file.
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,7 @@ import diffusers
 import torch
 import transformers
 from diffusers import DDIMScheduler, DiffusionPipeline, EulerDiscreteScheduler
+from diffusers.loaders import TextualInversionLoaderMixin
 from safetensors import safe_open
 from safetensors.torch import save_file
 from transformers import CLIPTokenizer
@@ -218,22 +220,74 @@ def make_tokenizer():
     print(f"  {len(golden)} prompts, {len(merges)} merges")
 
 
+def added_token(content, **flags):
+    """As `added_tokens_decoder` has it; by default as `load_textual_inversion` adds it."""
+    usual = dict(lstrip=False, normalized=True, rstrip=False, single_word=False, special=False)
+    return dict(content=content, **{**usual, **flags})
+
+
+def make_added_tokens():
+    """Tokens beyond the vocabulary, in each of the three ways that versions have written them."""
+    own = json.loads((HERE / "tokenizer" / "vocab.json").read_text())
+    raw = dict(normalized=False)
+    tokens = [
+        added_token("<cat>"), added_token("<cat>_1"), added_token("<cat>_2"),
+        added_token("<Dog Style>", lstrip=True, rstrip=True, **raw),
+        added_token("<Dog Style>_1", **raw), added_token("UPPER"),
+        added_token("<sp>", special=True, **raw), added_token("<wide>", lstrip=True, rstrip=True),
+        added_token("<wide>_1"), added_token("two words"),
+    ]
+    decoder = {str(len(own) + number): token for number, token in enumerate(tokens)}
+    listed = {token["content"]: int(number) for number, token in decoder.items()}
+    answers = [dict(text=text) for text in tricky_prompts.ADDED]
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in ["decoder", "list", "saved"]:
+            folder = Path(scratch) / name
+            write_tokenizer(folder, [], special_tokens("<|endoftext|>", normalized=False))
+            for file in ["vocab.json", "merges.txt"]:
+                shutil.copy(HERE / "tokenizer" / file, folder)
+            configuration = json.loads((folder / "tokenizer_config.json").read_text())
+            if name == "list":
+                (folder / "added_tokens.json").write_text(json.dumps(listed))
+            else:
+                configuration["added_tokens_decoder"] = decoder
+                (folder / "tokenizer_config.json").write_text(json.dumps(configuration))
+            tokenizer = CLIPTokenizer.from_pretrained(folder)
+            if name == "saved":
+                again = Path(scratch) / "again"
+                tokenizer.save_pretrained(again)
+                tokenizer = CLIPTokenizer.from_pretrained(again)
+                golden = HERE / "tokenizer" / "saved" / "tokenizer.json"
+                golden.parent.mkdir(exist_ok=True)
+                shutil.copy(again / "tokenizer.json", golden)
+            for answer in answers:
+                text = answer["text"]
+                expanded = TextualInversionLoaderMixin().maybe_convert_prompt(text, tokenizer)
+                ids = tokenizer(text).input_ids[1:-1]
+                answer[name] = dict(ids=ids, expanded=expanded)
+    document = dict(decoder=decoder, list=listed, answers=answers)
+    (HERE / "tokenizer" / "added.json").write_text(json.dumps(document, indent=0))
+    print(f"  {len(answers)} prompts, {len(tokens)} tokens")
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--tessera", help="the built program, for the tiny models")
     arguments.add_argument("--default", type=Path, default=DEFAULT_MODEL)
-    arguments.add_argument("--only", choices=[*RUNS, "tokenizer"])
+    arguments.add_argument("--only", choices=[*RUNS, "tokenizer", "added"])
     options = arguments.parse_args()
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
     transformers.logging.set_verbosity_error()
     diffusers.logging.set_verbosity_error()
-    for name in [*RUNS, "tokenizer"]:
+    for name in [*RUNS, "tokenizer", "added"]:
         if options.only not in (None, name):
             continue
         print(name)
         if name == "tokenizer":
             make_tokenizer()
+        elif name == "added":
+            make_added_tokens()
         elif name == "default":
             make_model(name, options.default)
         else:

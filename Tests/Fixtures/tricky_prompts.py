@@ -82,3 +82,29 @@ PROMPTS = [
     "a" * 3000,
     ("highly detailed masterpiece, best quality! " * 12) + "caf\u00e9 \U0001f600 the end.",
 ]
+
+# For tokens that were added to the vocabulary: <cat> of three vectors, <Dog Style> and <wide> of
+# two that take white space along, UPPER, <sp>, "two words".
+ADDED = [
+    "the sun",
+    "a <cat> on a mat",
+    "a<cat>b",
+    "<CAT> and <Cat>",
+    "<cat>_1",
+    "<cat>_1 <cat>",
+    "<cat><cat> !",
+    "<cat>_2_1 <cat>s",
+    "a <Dog Style> b",
+    "a<Dog Style>b",
+    "a <dog style> b",
+    "a  <Dog Style>\t<Dog Style>_1 b",
+    "upper UPPER xUPPERy supper",
+    "<sp>!<SP> <sp>",
+    "a <wide> b",
+    "a<wide>b <WIDE>",
+    "two  words, two\nwords TWO WORDS twowords",
+    "<cat> " * 40,
+    "<|startoftext|> <cat> <|endoftext|>",
+    "caf\u00e9<cat>\U0001f600<cat>\u5bcc",
+    "< cat> <cat <<cat>>",
+]

@@ -6,7 +6,8 @@ extension ModelFolder {
     /// is left out: a plan lists its own timesteps and noise levels.
     ///
     /// Reads all weights the first time (each store keeps its own digest). Throws
-    /// ``WeightsError`` when a tokenizer's file cannot be read.
+    /// ``WeightsError`` when a tokenizer cannot be read or does not
+    /// fit its text encoder.
     package func fingerprint() throws(WeightsError) -> Fingerprint {
         try fingerprint(ofAutoencoder: true)
     }
@@ -30,13 +31,14 @@ extension ModelFolder {
         }
         for encoder in textEncoders {
             encoder.configuration.add(to: &hash)
-            for name in ["vocab.json", "merges.txt"] {
+            for name in BPETokenizer.vocabularyFiles(in: encoder.tokenizerFolder) {
                 let bytes = try readFile(
                     "\(encoder.tokenizerFolder)/\(name)", limit: BPETokenizer.maximumFileBytes,
                     adviceWhenMissing: "complete the model folder")
                 hash.add(bytes.count)
                 hash.add(UInt64(CRC32C.of(bytes)))
             }
+            try encoder.tokenizer().addSpecials(to: &hash)
         }
         return hash.fingerprint
     }

@@ -14,8 +14,16 @@ package struct TextEncoderFiles: Sendable {
     package let configuration: CLIPTextConfiguration
     /// Checked against the configuration.
     package let weights: WeightStore
-    /// Holds `vocab.json` and `merges.txt`.
+    /// Holds `vocab.json` and `merges.txt`, or `tokenizer.json`.
     package let tokenizerFolder: String
+
+    /// Reads the tokenizer. Throws ``WeightsError``: a file is missing or damaged, or has a token
+    /// that is no row of the encoder's table.
+    package func tokenizer() throws(WeightsError) -> BPETokenizer {
+        let tokenizer = try BPETokenizer(folder: tokenizerFolder)
+        try tokenizer.checkFits(rows: configuration.vocabularySize, folder: tokenizerFolder)
+        return tokenizer
+    }
 }
 
 /// A model on disk, in the layout of a diffusers pipeline: `model_index.json` and one folder per

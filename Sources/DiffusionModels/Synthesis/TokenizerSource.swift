@@ -22,10 +22,11 @@ enum TokenizerSource: Sendable {
 }
 
 extension TokenizerSource {
-    private static let required = ["vocab.json", "merges.txt"]
-    private static let optional = ["tokenizer_config.json", "special_tokens_map.json"]
+    private static let optional = [
+        "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+    ]
 
-    /// Copies the tokenizer in `folder` when both its files are there; makes one up otherwise, for
+    /// Copies the tokenizer in `folder` when its vocabulary is there; makes one up otherwise, for
     /// the text encoder described by `encoder` and with `padding`.
     ///
     /// Throws ``WeightsError``: the tokenizer in the folder is damaged or larger than the
@@ -36,7 +37,8 @@ extension TokenizerSource {
         padding: String
     ) throws(WeightsError) {
         let configuration = try CLIPTextConfiguration(fields: encoder)
-        if Self.required.allSatisfy({ fileExists("\(folder)/\($0)") }) {
+        let required = BPETokenizer.vocabularyFiles(in: folder)
+        if required.allSatisfy({ fileExists("\(folder)/\($0)") }) {
             self = try .copied(Self.files(of: folder, rows: configuration.vocabularySize))
         } else {
             self = .synthetic(
@@ -50,7 +52,9 @@ extension TokenizerSource {
     private static func files(of folder: String, rows: Int) throws(WeightsError) -> [File] {
         try BPETokenizer(folder: folder).checkFits(rows: rows, folder: folder)
         var files: [File] = []
-        for name in required + optional.filter({ fileExists("\(folder)/\($0)") }) {
+        for name in BPETokenizer.vocabularyFiles(in: folder)
+            + optional.filter({ fileExists("\(folder)/\($0)") })
+        {
             let bytes = try readFile(
                 "\(folder)/\(name)", limit: BPETokenizer.maximumFileBytes,
                 adviceWhenMissing: "complete the tokenizer")

@@ -39,10 +39,7 @@ package struct PromptEncoder: Sendable {
         var encoders: [CLIPTextEncoder] = []
         var tokenizers: [BPETokenizer] = []
         for files in model.textEncoders {
-            let tokenizer = try BPETokenizer(folder: files.tokenizerFolder)
-            try tokenizer.checkFits(
-                rows: files.configuration.vocabularySize, folder: files.tokenizerFolder)
-            tokenizers.append(tokenizer)
+            tokenizers.append(try files.tokenizer())
             encoders.append(
                 try CLIPTextEncoder(
                     configuration: files.configuration, weights: files.weights, backend: backend))
@@ -75,7 +72,7 @@ package struct PromptEncoder: Sendable {
         var outputs: [CLIPTextEncoder.Output] = []
         for (tokenizer, encoder) in zip(tokenizers, encoders) {
             let limit = encoder.configuration.positions
-            let tokens = tokenizer.tokenize(text, length: limit)
+            let tokens = tokenizer.tokenize(tokenizer.expanded(text), length: limit)
             if let cut = tokens.cut, truncation == nil {
                 truncation = Truncation(prompt: name, cut: cut, limit: limit)
             }

@@ -5,6 +5,11 @@ package import Tensors
 ///
 /// The state is x = √ᾱ·x₀ + √(1−ᾱ)·noise and the network sees it as it is. Arithmetic is float32
 /// in diffusers' order of operations.
+///
+/// A step always goes down by trainTimesteps / steps training timesteps, as in diffusers. Under
+/// "linspace" spacing the steps lie (trainTimesteps − 1) / (steps − 1) apart, so that each arrives
+/// above the noise level that the next one assumes, most of all at the end: with 10 steps the last
+/// but one arrives at 3.5 times the σ of the last.
 package struct DDIMScheduler: Scheduler {
     package let timesteps: [Timestep]
     package let initialNoiseSigma = 1.0
@@ -13,16 +18,19 @@ package struct DDIMScheduler: Scheduler {
     /// ᾱ at each step and at the timestep that the step arrives at.
     private let signals: [(now: Float, next: Float)]
 
-    /// Throws ``SamplingError`` on sample clipping (which is diffusers' *default*: latent models
-    /// switch it off in their file), thresholding, unknown names, ε-prediction at zero terminal
-    /// SNR, and step counts outside 1 ... training timesteps.
+    /// Throws ``SamplingError`` on sample clipping (see ``SchedulerConfiguration/clipsSample``),
+    /// thresholding, unknown names, ε-prediction at zero terminal SNR, and step counts outside
+    /// 1 ... training timesteps.
     package init(configuration: SchedulerConfiguration, steps: Int) throws(SamplingError) {
-        try configuration.refuse(
-            configuration.clipSample, field: "clip_sample", default: true,
-            advice: "latents are not bounded by 1: set it to false")
+        if configuration.clipsSample {
+            throw .unsupportedField(
+                "clip_sample",
+                value: configuration.clipSample == nil ? "true (its default)" : "true",
+                advice: "latents are not bounded by 1: choose --scheduler euler, which never clips")
+        }
         try configuration.refuse(
             configuration.thresholding, field: "thresholding",
-            advice: "it is meant for pixels, not latents: set it to false")
+            advice: "it is meant for pixels, not latents: choose --scheduler euler, which has none")
         let schedule = try configuration.noiseSchedule()
         let count = schedule.count
         guard (1...count).contains(steps) else { throw .invalidStepCount(steps, limit: count) }

@@ -13,8 +13,8 @@ package struct EulerDiscreteScheduler: Scheduler {
     /// σ per step and the one after the last, float32.
     private let sigmas: [Float]
 
-    /// Throws ``SamplingError`` on Karras, exponential and beta sigmas, continuous timesteps,
-    /// unknown names and step counts outside 1 ... training timesteps.
+    /// Throws ``SamplingError`` on Karras, exponential and beta sigmas, unknown names and step
+    /// counts outside 1 ... training timesteps.
     package init(configuration: SchedulerConfiguration, steps: Int) throws(SamplingError) {
         try Self.refuseUnsupported(configuration)
         var signals = try configuration.noiseSchedule().cumulativeAlphas
@@ -85,17 +85,13 @@ package struct EulerDiscreteScheduler: Scheduler {
     private static func refuseUnsupported(
         _ configuration: SchedulerConfiguration
     ) throws(SamplingError) {
-        let advice = "set it to false"
+        let advice = "choose --scheduler ddim, which knows no such spacing"
         try configuration.refuse(
             configuration.useKarrasSigmas, field: "use_karras_sigmas", advice: advice)
         try configuration.refuse(
             configuration.useExponentialSigmas, field: "use_exponential_sigmas", advice: advice)
         try configuration.refuse(
             configuration.useBetaSigmas, field: "use_beta_sigmas", advice: advice)
-        let type = configuration.timestepType ?? "discrete"
-        guard type == "discrete" else {
-            throw .unsupportedField("timestep_type", value: type, advice: "use \"discrete\"")
-        }
     }
 
     /// σ at a fractional training timestep, clamped to the schedule's ends, computed in float64.

@@ -47,6 +47,8 @@ package struct SchedulerConfiguration: Codable, Equatable, Sendable {
     package var betaSchedule: String?
     /// True when the file lists its own betas, which is not supported.
     package var hasTrainedBetas: Bool = false
+    /// A field, with its value, that only schedules other than DDPM's have; nil without one.
+    package var fieldOfOtherSchedule: String?
     /// A name out of ``PredictionType``; "epsilon" by default.
     package var predictionType: String?
     /// A name out of ``TimestepSpacing``.
@@ -57,7 +59,7 @@ package struct SchedulerConfiguration: Codable, Equatable, Sendable {
     package var setAlphaToOne: Bool?
     /// Rescales the schedule to zero terminal SNR (arXiv 2305.08891, algorithm 1).
     package var rescaleBetasZeroSNR: Bool?
-    /// DDIM: clip x₀ to ±1; *true* by default, unsupported (it is meant for pixels, not latents).
+    /// DDIM: clip x₀ to ±1, unsupported (it is meant for pixels, not latents).
     package var clipSample: Bool?
     /// DDIM: dynamic thresholding, unsupported.
     package var thresholding: Bool?
@@ -71,7 +73,7 @@ package struct SchedulerConfiguration: Codable, Equatable, Sendable {
     package var interpolationType: String?
     /// Euler: a name out of ``FinalSigma``; "zero" by default.
     package var finalSigmasType: String?
-    /// Euler: "discrete" by default, "continuous" is unsupported.
+    /// "discrete" by default; "continuous" is of another schedule.
     package var timestepType: String?
 
     package init() {}
@@ -98,6 +100,26 @@ package struct SchedulerConfiguration: Codable, Equatable, Sendable {
         case timestepType = "timestep_type"
     }
 
+    /// Fields that are null, or not there, in files of models on DDPM's schedule.
+    private enum OtherKeys: String, CodingKey, CaseIterable {
+        case sigmaData = "sigma_data"
+        case sigmaMinimum = "sigma_min"
+        case sigmaMaximum = "sigma_max"
+        case shift
+        case flowSigmas = "use_flow_sigmas"
+    }
+
+    private static func fieldOfOtherSchedule(in decoder: any Decoder) throws -> String? {
+        let fields = try decoder.container(keyedBy: OtherKeys.self)
+        for key in OtherKeys.allCases where key != .flowSigmas {
+            guard fields.contains(key), try !fields.decodeNil(forKey: key) else { continue }
+            let value = try? fields.decode(Double.self, forKey: key)
+            return "\(key.rawValue)" + (value.map { " \($0)" } ?? "")
+        }
+        let isFlow = try fields.decodeIfPresent(Bool.self, forKey: .flowSigmas) ?? false
+        return isFlow ? "use_flow_sigmas" : nil
+    }
+
     package init(from decoder: any Decoder) throws {
         let fields = try decoder.container(keyedBy: CodingKeys.self)
         className = try fields.decodeIfPresent(String.self, forKey: .className)
@@ -108,6 +130,7 @@ package struct SchedulerConfiguration: Codable, Equatable, Sendable {
         if fields.contains(.trainedBetas) {
             hasTrainedBetas = try !fields.decodeNil(forKey: .trainedBetas)
         }
+        fieldOfOtherSchedule = try Self.fieldOfOtherSchedule(in: decoder)
         predictionType = try fields.decodeIfPresent(String.self, forKey: .predictionType)
         timestepSpacing = try fields.decodeIfPresent(String.self, forKey: .timestepSpacing)
         stepsOffset = try fields.decodeIfPresent(Int.self, forKey: .stepsOffset)
@@ -197,13 +220,8 @@ extension SchedulerConfiguration {
     }
 
     /// Throws an ``SamplingError/unsupportedField(_:value:advice:)`` when the flag is set.
-    func refuse(
-        _ flag: Bool?, field: String, default fallback: Bool = false, advice: String
-    ) throws(SamplingError) {
-        if flag ?? fallback {
-            let value = flag == nil ? "true (its default)" : "true"
-            throw .unsupportedField(field, value: value, advice: advice)
-        }
+    func refuse(_ flag: Bool?, field: String, advice: String) throws(SamplingError) {
+        if flag == true { throw .unsupportedField(field, value: "true", advice: advice) }
     }
 
     /// Looks a name up among the cases of an enumeration.

@@ -23,12 +23,14 @@ package struct SchedulerEntry: Sendable {
         self.build = build
     }
 
-    /// A scheduler of this class for a model's configuration, whatever class that names.
-    /// `steps` is at least 1. Throws ``SamplingError``.
+    /// A scheduler of this class for a model's configuration, whatever class that names, as long
+    /// as its models are trained for what this one does. `steps` is at least 1. Throws
+    /// ``SamplingError``.
     package func makeScheduler(
         configuration: SchedulerConfiguration, steps: Int
     ) throws(SamplingError) -> any Scheduler {
-        try build(configuration, steps)
+        try configuration.checkTraining()
+        return try build(configuration, steps)
     }
 }
 
@@ -56,21 +58,36 @@ package enum Schedulers {
     ]
 
     /// The entry called `name`, or the model's own class when `name` is nil. Throws
-    /// ``SamplingError`` when there is none.
+    /// ``SamplingError`` when there is none, or when none here fits the model.
     package static func entry(
         named name: String?, configuration: SchedulerConfiguration
     ) throws(SamplingError) -> SchedulerEntry {
-        let known = all.map(\.name)
         if let name {
             guard let entry = all.first(where: { $0.name == name }) else {
-                throw .unknownScheduler(name, known: known)
+                throw .unknownScheduler(name, known: all.map(\.name))
             }
             return entry
         }
-        let className = configuration.className ?? "(no _class_name)"
-        guard let entry = all.first(where: { $0.className == className }) else {
-            throw .unsupportedClass(className, known: known)
+        try configuration.checkTraining()
+        guard let entry = all.first(where: { $0.className == configuration.className }) else {
+            throw .unsupportedClass(configuration.className, known: try fitting(configuration))
         }
         return entry
+    }
+
+    /// The names of those that can be made for a model, to be advised. Throws what speaks against
+    /// the last of them when none can.
+    private static func fitting(
+        _ configuration: SchedulerConfiguration
+    ) throws(SamplingError) -> [String] {
+        var (names, problem): ([String], SamplingError?) = ([], nil)
+        for entry in all {
+            do throws(SamplingError) {
+                _ = try entry.makeScheduler(configuration: configuration, steps: 1)
+                names.append(entry.name)
+            } catch { problem = error }
+        }
+        if names.isEmpty, let problem { throw problem }
+        return names
     }
 }

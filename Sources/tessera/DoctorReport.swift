@@ -1,7 +1,9 @@
+import ArgumentParser
 import ComputeBackends
 import DiffusionModels
 import Foundation
 import ImageOutput
+import Sampling
 import Tensors
 import TextToImage
 import WireCodec
@@ -109,13 +111,14 @@ struct DoctorReport: Encodable {
         do {
             path = try modelFolder()
             let folder = try ModelFolder(path: path)
-            problems += damages(of: folder)
+            let fingerprint = try folder.fingerprint()
+            problems += damages(of: folder) + examineRequest(for: folder)
             warnings += overflows(of: folder)
             return Model(
                 path: path,
                 family: folder.family.rawValue,
                 nativeSide: folder.nativeSide,
-                fingerprint: try folder.fingerprint().description
+                fingerprint: fingerprint.description
             )
         } catch {
             problems.append(
@@ -124,6 +127,31 @@ struct DoctorReport: Encodable {
                     remedy: "name a complete model folder with --model, or write one for trying "
                         + "with: tessera synthesize tiny --output tiny-model"))
             return Model(path: path, family: nil, nativeSide: nil, fingerprint: nil)
+        }
+    }
+
+    /// What generate would say about a request that leaves everything to the model: its scheduler
+    /// for instance.
+    private static func examineRequest(for folder: ModelFolder) -> [Problem] {
+        do {
+            let request = try RequestOptions.parse([]).request(for: folder)
+            _ = try PicturePlan(request: request, model: folder)
+            return []
+        } catch SamplingError.unsupportedClass(let name, let known) {
+            return [
+                Problem(
+                    finding: name.map { "the model's own scheduler, \($0), is not supported" }
+                        ?? "scheduler_config.json names no _class_name",
+                    remedy: "add --scheduler \(known.formatted()) to generate, plan and submit")
+            ]
+        } catch SamplingError.unsupportedField(let field, let value, let advice) {
+            return [
+                Problem(
+                    finding: "scheduler_config.json: \(field) = \(value) is not supported",
+                    remedy: advice)
+            ]
+        } catch {
+            return [Problem(finding: "\(error)", remedy: "use another model")]
         }
     }
 }

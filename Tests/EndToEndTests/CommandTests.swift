@@ -87,6 +87,26 @@ struct CommandTests {
         }
     }
 
+    @Test(
+        "doctor says of a model's scheduler what generate would say",
+        arguments: [
+            (#"{"_class_name": "EDMEulerScheduler"}"#, "DDPM's noise schedule", "another model"),
+            (#"{"_class_name": "PNDMScheduler"}"#, "PNDMScheduler", "--scheduler euler or ddim"),
+        ])
+    func doctorOnSchedulers(file: String, finding: String, remedy: String) async throws {
+        let folder = try TemporaryFolder()
+        let model = folder.file("model")
+        let made = try await CommandLineTool.run(["synthesize", "tiny", "--output", model])
+        #expect(made.status == 0, "\(made)")
+        try Data(file.utf8).write(
+            to: URL(fileURLWithPath: "\(model)/scheduler/scheduler_config.json"))
+        let report = try await CommandLineTool.run(["doctor", "--model", model])
+        #expect(report.status == 65 && report.output.contains(remedy), "\(report)")
+        let refusal = try await CommandLineTool.run(["plan", "--model", model])
+        #expect(refusal.status == 65, "\(refusal)")
+        for text in [report.output, refusal.errors] { #expect(text.contains(finding), "\(text)") }
+    }
+
     @Test("TESSERA_MODEL names the model where no flag does")
     func modelFromTheEnvironment() async throws {
         let outcome = try await CommandLineTool.run(

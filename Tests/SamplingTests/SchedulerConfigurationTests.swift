@@ -11,7 +11,6 @@ struct SchedulerConfigurationTests {
             ("euler", #"{"use_karras_sigmas": true}"#, "use_karras_sigmas"),
             ("euler", #"{"use_exponential_sigmas": true}"#, "use_exponential_sigmas"),
             ("euler", #"{"use_beta_sigmas": true}"#, "use_beta_sigmas"),
-            ("euler", #"{"timestep_type": "continuous"}"#, "timestep_type"),
             ("euler", #"{"trained_betas": [0.1, 0.2]}"#, "trained_betas"),
             ("euler", #"{"beta_schedule": "sigmoid"}"#, "beta_schedule"),
             ("euler", #"{"prediction_type": "flow"}"#, "prediction_type"),
@@ -31,6 +30,77 @@ struct SchedulerConfigurationTests {
             try entry.makeScheduler(configuration: configuration, steps: 4)
         }
         #expect(error?.description.contains(field) == true, "\(error?.description ?? "none")")
+    }
+
+    @Test(
+        "A model of another schedule is refused whatever is asked for, without advice",
+        arguments: [
+            #"{"_class_name": "EDMDPMSolverMultistepScheduler", "sigma_data": 0.5}"#,
+            #"{"_class_name": "EDMEulerScheduler"}"#,
+            #"{"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3}"#,
+            #"{"_class_name": "LCMScheduler", "beta_schedule": "scaled_linear"}"#,
+            #"{"_class_name": "TCDScheduler", "beta_schedule": "scaled_linear"}"#,
+            #"{"_class_name": "TomorrowsScheduler", "beta_schedule": "scaled_linear"}"#,
+            #"{"_class_name": "EulerDiscreteScheduler", "timestep_type": "continuous"}"#,
+            #"{"_class_name": "EulerDiscreteScheduler", "sigma_min": 0.002, "sigma_max": 700}"#,
+            #"{"_class_name": "UniPCMultistepScheduler", "use_flow_sigmas": true}"#,
+            #"{"_class_name": "DDIMScheduler", "clip_sample": false, "sigma_data": 1}"#,
+            #"{"shift": 1.5}"#,
+        ],
+        [nil, "euler", "ddim"])
+    func otherSchedules(json: String, name: String?) throws {
+        let configuration = try configuration(json)
+        let error = #expect(throws: SamplingError.self) {
+            try Schedulers.entry(named: name, configuration: configuration)
+                .makeScheduler(configuration: configuration, steps: 4)
+        }
+        let sentence = try #require(error?.description)
+        #expect(!sentence.contains("--scheduler"), "\(sentence)")
+        if let named = configuration.className { #expect(sentence.contains(named)) }
+    }
+
+    @Test(
+        "Models on DDPM's schedule run with either scheduler, null fields of others beside it",
+        arguments: [
+            "PNDMScheduler", "DPMSolverMultistepScheduler", "EulerAncestralDiscreteScheduler",
+            "UniPCMultistepScheduler", "DEISMultistepScheduler", "HeunDiscreteScheduler",
+        ],
+        Schedulers.all)
+    func convertible(className: String, entry: SchedulerEntry) throws {
+        // No clip_sample: such a class never clips, and its latents are not clipped here either.
+        let found = try configuration(
+            #"""
+            {"_class_name": "\#(className)", "beta_start": 0.00085, "beta_end": 0.012,
+            "beta_schedule": "scaled_linear", "sigma_min": null, "sigma_max": null,
+            "use_flow_sigmas": false, "flow_shift": 1.0}
+            """#)
+        let scheduler = try entry.makeScheduler(configuration: found, steps: 4)
+        var stated = found
+        stated.clipSample = false
+        let expected = try entry.makeScheduler(configuration: stated, steps: 4)
+        #expect(scheduler.timesteps == expected.timesteps)
+        let error = #expect(throws: SamplingError.self) {
+            try Schedulers.entry(named: nil, configuration: found)
+        }
+        #expect(error == .unsupportedClass(className, known: ["euler", "ddim"]))
+    }
+
+    @Test("Only schedulers that take the model are advised")
+    func advice() throws {
+        let karras = try configuration(
+            #"{"_class_name": "DPMSolverMultistepScheduler", "use_karras_sigmas": true}"#)
+        #expect(
+            throws: SamplingError.unsupportedClass("DPMSolverMultistepScheduler", known: ["ddim"])
+        ) { try Schedulers.entry(named: nil, configuration: karras) }
+        let clipping = try configuration(#"{"_class_name": "DDPMScheduler"}"#)
+        #expect(throws: SamplingError.unsupportedClass("DDPMScheduler", known: ["euler"])) {
+            try Schedulers.entry(named: nil, configuration: clipping)
+        }
+        let nameless = try configuration(#"{"clip_sample": false}"#)
+        let error = #expect(throws: SamplingError.unsupportedClass(nil, known: ["euler", "ddim"])) {
+            try Schedulers.entry(named: nil, configuration: nameless)
+        }
+        #expect(error?.description.contains("names no _class_name") == true)
     }
 
     @Test("Fields of other classes change nothing", arguments: Schedulers.all.map(\.name))

@@ -19,7 +19,8 @@ package final class CPUBackend: KernelBackend {
     package static var defaultThreads: Int { Int(tsr_processor_count()) }
 
     /// Starts `threads` threads, the caller's among them. Throws ``BackendError`` when the
-    /// machine lacks the instruction set or the number is out of range.
+    /// machine lacks the instruction set, the number is out of range, or there is no memory for
+    /// so many.
     package init(instructionSet: InstructionSet, threads: Int) throws(BackendError) {
         let most = Int(TSR_MAXIMUM_THREADS)
         guard instructionSet.isAvailable else {
@@ -27,6 +28,7 @@ package final class CPUBackend: KernelBackend {
                 asked: instructionSet.rawValue, available: InstructionSet.available)
         }
         guard (1...most).contains(threads) else { throw .threadCount(threads, most: most) }
+        try Self.reserveMemory(threads: threads)
         guard let handle = unsafe tsr_engine_create(instructionSet.code, Int32(threads)) else {
             throw .cannotStart(threads: threads)
         }
@@ -35,6 +37,22 @@ package final class CPUBackend: KernelBackend {
         computeClass = ComputeClass(
             backend: "cpu", instructionSet: instructionSet.rawValue, blasCore: BLASLibrary.core)
         unsafe engine = Mutex(Engine(handle: handle))
+    }
+
+    /// Under a memory limit, OpenBLAS gets now what it would otherwise wait for without end.
+    private static func reserveMemory(threads: Int) throws(BackendError) {
+        let bytes = threads * Int(TSR_BLAS_BUFFER)
+        let purpose = "the matrix products of \(threads) threads"
+        do throws(MemoryShortage) {
+            try MemoryLimit.check(bytes, for: purpose, leaving: MemoryLimit.leftAtStart)
+        } catch {
+            throw .outOfMemory(error)
+        }
+        guard tsr_reserve_blas(Int32(threads)) else {
+            throw .outOfMemory(
+                MemoryShortage(
+                    purpose: purpose, wanted: bytes, rest: 0, limit: MemoryLimit.current))
+        }
     }
 
     /// The kernels' engine and the workspace that the operation in hand may scribble on.

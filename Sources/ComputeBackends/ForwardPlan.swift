@@ -64,8 +64,11 @@ package final class ForwardPlan: Sendable {
     /// Kernels that a run calls.
     package var operationCount: Int { operations.count }
 
-    /// Lays out a recording whose value `output`, of the given shape, is wanted.
-    init(_ recording: PlanRecording, output: Int, shape: Shape, on backend: CPUBackend) {
+    /// Lays out a recording whose value `output`, of the given shape, is wanted. Throws
+    /// ``MemoryShortage`` when there is no room for its activations.
+    init(
+        _ recording: PlanRecording, output: Int, shape: Shape, on backend: CPUBackend
+    ) throws(MemoryShortage) {
         let places = recording.places(output: output)
         func place(_ operand: PlanRecording.Operand) -> Place {
             switch operand {
@@ -85,7 +88,7 @@ package final class ForwardPlan: Sendable {
             places.values[$0]..<(places.values[$0] + recording.values[$0].floats)
         }
         bound = recording.bound
-        let arena = HostBuffer(count: places.size)
+        let arena = try HostBuffer(count: places.size, for: "a pass through the network")
         self.output = DeviceTensor(shape: shape, storage: arena, offset: places.values[output])
         self.backend = backend
         memory = Mutex(

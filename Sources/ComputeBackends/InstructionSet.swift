@@ -55,6 +55,8 @@ package enum BackendError: Error, Equatable, CustomStringConvertible {
     case threadCount(Int, most: Int)
     /// The system gave no memory or threads.
     case cannotStart(threads: Int)
+    /// So many threads need more memory than the user allows.
+    case outOfMemory(MemoryShortage)
 
     package var description: String {
         switch self {
@@ -65,6 +67,8 @@ package enum BackendError: Error, Equatable, CustomStringConvertible {
             "\(count) threads: a number from 1 to \(most) is wanted"
         case .cannotStart(let threads):
             "the system refused to start \(threads) threads; ask for fewer"
+        case .outOfMemory(let shortage):
+            "\(shortage)"
         }
     }
 }

@@ -29,12 +29,13 @@ package final class PlanRecorder: KernelBackend {
         tensor(shape, .bound(recording.withLock { $0.addBound(floats: shape.count) }))
     }
 
-    /// The plan that makes `output`, which an operation of this recorder made.
-    package func plan(output: DeviceTensor) -> ForwardPlan {
+    /// The plan that makes `output`, which an operation of this recorder made. Throws
+    /// ``MemoryShortage`` when there is no room for its activations.
+    package func plan(output: DeviceTensor) throws(MemoryShortage) -> ForwardPlan {
         guard case .value(let value, offset: 0) = operand(output) else {
             preconditionFailure("a plan's output is what one of its operations makes")
         }
-        return ForwardPlan(
+        return try ForwardPlan(
             recording.withLock { $0 }, output: value, shape: output.shape, on: backend)
     }
 

@@ -111,6 +111,7 @@ struct GenerateCommand: AsyncParsableCommand {
 
         let backend = try compute.backend(sharing: cluster.workers)
         let provenance = setup.provenance(weights: weights, backend: backend)
+        if !cluster.isRemote { try compute.budget.checkRoom(for: model) }
         let (checkpoints, life) = try state.open(
             for: provenance, latentWeights: model.latentFingerprint(), reporter: reporter,
             beforeWrite: drill?.beforeWrite)
@@ -145,9 +146,12 @@ struct GenerateCommand: AsyncParsableCommand {
                     onEvent: { reporter.run($0, drill?.injector) })
             }
         } else {
-            let host = ModelHost(
-                model: try LoadedModel(
-                    folder: model, backend: backend, memoryBudget: compute.budget))
+            let loaded = try LoadedModel(
+                folder: model, backend: backend, memoryBudget: compute.budget)
+            try loaded.checkRoom(
+                for: setup.picture.plan, tiles: setup.picture.tiles,
+                tokens: prepared.generator.conditioning.prompt.hiddenStates.shape[0])
+            let host = ModelHost(model: loaded)
             try await run.perform(
                 noise: setup.noise, with: LocalExecutor(model: host),
                 onEvent: { reporter.run($0, drill?.injector) })

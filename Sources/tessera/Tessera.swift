@@ -97,6 +97,7 @@ extension ExitStatus {
         case ImageOutputError.notWritable: self = .usage
         case is ImageOutputError: self = .badData
         case is RequestError, is WeightsError, is CheckpointError: self = .badData
+        case BackendError.outOfMemory, is MemoryShortage: self = .badData
         case is BackendError: self = .usage
         case is ComputeError, is DenoisingError: self = .badData
         case DecodingFailure.notFinite: self = .badData

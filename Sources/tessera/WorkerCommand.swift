@@ -114,11 +114,14 @@ struct WorkerCommand: AsyncParsableCommand {
         if place.insecure { say(InsecureBanner.text(place.endpoint)) }
         let folder = try model.open()
         let backend = try compute.backend()
+        try compute.budget.checkRoom(for: folder)
         let identity = ModelIdentity(
             weights: try folder.fingerprint(), computeClass: backend.computeClass)
-        let host = ModelHost(
-            model: try LoadedModel(
-                folder: folder, backend: backend, memoryBudget: compute.budget))
+        let loaded = try LoadedModel(
+            folder: folder, backend: backend, memoryBudget: compute.budget)
+        // One that fails its tasks for want of memory would be left alone, and asked again.
+        try MemoryLimit.check(0, for: "any task", leaving: MemoryLimit.leftAtStart)
+        let host = ModelHost(model: loaded)
         var limits = Limits.standard
         limits.orphanTimeout = .seconds(coordinatorTimeout)
         let name = name ?? "\(ProcessInfo.processInfo.hostName)/\(getpid())"

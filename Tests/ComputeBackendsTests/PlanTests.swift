@@ -17,7 +17,7 @@ struct PlanTests {
         let recorder = try #require(backend.recorder())
         let inputs = shapes.map { recorder.input($0) }
         let along = bound.map { recorder.boundInput($0) }
-        return recorder.plan(output: network(recorder, inputs, along))
+        return try recorder.plan(output: network(recorder, inputs, along))
     }
 
     /// What the plan makes of these tensors.

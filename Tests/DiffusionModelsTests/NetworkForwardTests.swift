@@ -40,7 +40,7 @@ struct NetworkForwardTests {
 
         func forward(_ model: LoadedModel) throws -> UNet.Forward {
             try #require(
-                UNet.Forward(
+                try UNet.Forward(
                     model.unet, items: items, height: height, width: width, texts: texts,
                     tokens: 77, on: model.backend))
         }
@@ -107,7 +107,7 @@ struct NetworkForwardTests {
         let decoder = try TinyModel.of(preset).loaded.decoder
         for (items, height, width) in [(1, 5, 9), (2, 8, 8), (1, 1, 1)] {
             let forward = try #require(
-                VAEDecoder.Forward(
+                try VAEDecoder.Forward(
                     decoder, items: items, height: height, width: width, on: testBackend))
             for seed in [0.0, 1] {
                 let latents = DeviceTensor(wave(1.6 + seed, 1.5, items, 4, height, width))
@@ -159,9 +159,9 @@ struct NetworkForwardTests {
         let shape = ForwardCache.Pass(items: 1, height: 4, width: 4, texts: 1, tokens: 77)
         let pass = Pass(preset: .tinySD15, items: 1, texts: 1, height: 4, width: 4)
         let made = try pass.forward(model.loaded)
-        #expect(cache.prediction(shape, make: { nil }) == nil)
-        #expect(cache.prediction(shape, make: { made }) === made)
-        #expect(cache.prediction(shape, make: { nil }) === made)
+        #expect(try cache.prediction(shape, make: { nil }) == nil)
+        #expect(try cache.prediction(shape, make: { made }) === made)
+        #expect(try cache.prediction(shape, make: { nil }) === made)
     }
 
     @Test("the estimate of a prediction's memory is about what its plan takes")
@@ -172,7 +172,7 @@ struct NetworkForwardTests {
         let estimate = model.unet.workingBytes(positions: 64 * 64)
         #expect(bytes < 2 * estimate && estimate < 2 * bytes, "\(bytes), \(estimate)")
         let decoding = try #require(
-            VAEDecoder.Forward(model.decoder, items: 1, height: 64, width: 64, on: testBackend))
+            try VAEDecoder.Forward(model.decoder, items: 1, height: 64, width: 64, on: testBackend))
         let found = Double(decoding.plan.arenaBytes)
         let expected = model.decoder.workingBytes(positions: 64 * 64)
         #expect(found < 2 * expected && expected < 2 * found, "\(found), \(expected)")

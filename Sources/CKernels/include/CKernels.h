@@ -29,6 +29,7 @@ typedef struct tsr_engine tsr_engine;
 /// Starts an engine of `threads` threads, the caller's own among them; also tells OpenBLAS to stay
 /// on the calling thread, for the whole process. NULL when `isa` is unavailable, `threads` is not
 /// in 1...TSR_MAXIMUM_THREADS, or a thread cannot be started. One call at a time per engine.
+/// Under a memory limit, `tsr_reserve_blas` comes first.
 tsr_engine *tsr_engine_create(tsr_isa isa, int threads);
 void tsr_engine_destroy(tsr_engine *engine);
 
@@ -47,6 +48,27 @@ void tsr_parallel_for(tsr_engine *engine, size_t tiles, tsr_tile_function functi
 /// OpenBLAS's build description, with its version, and the core type it chose for this processor.
 const char *tsr_blas_config(void);
 const char *tsr_blas_core(void);
+
+// ---- Memory limits -----------------------------------------------------------------------------
+
+/// What the user allows this process and what it has, in bytes: of `ulimit -v` and `ulimit -d` the
+/// one that leaves less.
+typedef struct {
+    const char *name;  // "ulimit -v" or "ulimit -d"
+    size_t allowed, used;
+} tsr_memory_limit;
+
+/// False when there is no limit, or no /proc to learn from what is in use.
+bool tsr_memory_limit_now(tsr_memory_limit *limit);
+
+enum {
+    /// What OpenBLAS maps for every thread that multiplies at the same time as others.
+    TSR_BLAS_BUFFER = 129 << 20,
+};
+
+/// Under a memory limit, has OpenBLAS take what `threads` threads will need, for good: later it
+/// would ask for ever. False when the system has not so much.
+bool tsr_reserve_blas(int threads);
 
 // ---- Weights -----------------------------------------------------------------------------------
 

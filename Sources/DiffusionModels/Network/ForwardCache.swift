@@ -1,3 +1,4 @@
+internal import ComputeBackends
 internal import Synchronization
 
 /// The forwards that a model has laid out, the most recently used few of one network: a worker
@@ -28,23 +29,29 @@ final class ForwardCache: Sendable {
 
     private let kept = Mutex(Kept())
 
-    /// The forward for a pass, made by `make` if it is not there; nil when `make` has none.
-    func prediction(_ pass: Pass, make: () -> UNet.Forward?) -> UNet.Forward? {
-        kept.withLock { kept in
+    /// The forward for a pass, made by `make` if it is not there; nil when `make` has none. Throws
+    /// what `make` throws.
+    func prediction(
+        _ pass: Pass, make: () throws(MemoryShortage) -> UNet.Forward?
+    ) throws(MemoryShortage) -> UNet.Forward? {
+        try kept.withLock { (kept) throws(MemoryShortage) in
             kept.decodings.removeAll()
             if let forward = kept.predictions.find(pass) { return forward }
-            guard let forward = make() else { return nil }
+            guard let forward = try make() else { return nil }
             kept.predictions.insert(forward, for: pass)
             return forward
         }
     }
 
-    /// The forward for a tile, made by `make` if it is not there; nil when `make` has none.
-    func decoding(_ tile: Tile, make: () -> VAEDecoder.Forward?) -> VAEDecoder.Forward? {
-        kept.withLock { kept in
+    /// The forward for a tile, made by `make` if it is not there; nil when `make` has none. Throws
+    /// what `make` throws.
+    func decoding(
+        _ tile: Tile, make: () throws(MemoryShortage) -> VAEDecoder.Forward?
+    ) throws(MemoryShortage) -> VAEDecoder.Forward? {
+        try kept.withLock { (kept) throws(MemoryShortage) in
             kept.predictions.removeAll()
             if let forward = kept.decodings.find(tile) { return forward }
-            guard let forward = make() else { return nil }
+            guard let forward = try make() else { return nil }
             kept.decodings.insert(forward, for: tile)
             return forward
         }

@@ -56,8 +56,10 @@ package struct LoadedModel: Sendable {
             backend: backend)
     }
 
+    /// Of the machine, or of the control group that this process is in where that has less.
     private static var physicalMemory: Double {
-        Double(sysconf(Int32(_SC_PHYS_PAGES))) * Double(sysconf(Int32(_SC_PAGESIZE)))
+        let pages = Double(sysconf(Int32(_SC_PHYS_PAGES))) * Double(sysconf(Int32(_SC_PAGESIZE)))
+        return MemoryLimit.ofControlGroup.map { min(pages, Double($0)) } ?? pages
     }
 
     /// The negative text and the prompt, in this order, as the network looks at them.
@@ -110,10 +112,10 @@ extension LoadedModel {
         var answers: [Latent] = []
         var rest = task.views[...]
         while let first = rest.first {
-            let most = max(1, Self.positionsPerPass / (2 * first.sample.plane))
+            let most = Self.viewsPerPass(plane: first.sample.plane)
             let pass = rest.prefix(most).prefix { $0.sample.hasSameExtents(as: first.sample) }
             rest = rest.dropFirst(pass.count)
-            answers += predict(Array(pass), task.timestep, texts: texts, guidance: guidance)
+            answers += try predict(Array(pass), task.timestep, texts: texts, guidance: guidance)
         }
         guard answers.allSatisfy({ $0.values.allSatisfy(\.isFinite) }) else {
             throw .notFinite(
@@ -122,6 +124,14 @@ extension LoadedModel {
                     + "finite: check the weights and the latents")
         }
         return answers
+    }
+
+    /// Views of `plane` positions that travel through the network together at most.
+    private static func viewsPerPass(plane: Int) -> Int { max(1, positionsPerPass / (2 * plane)) }
+
+    /// Whether views go through with both texts at once.
+    private static func takesBothTexts(views: Int, plane: Int) -> Bool {
+        2 * views * plane <= positionsPerPass
     }
 
     private func check(_ sample: Latent) throws(ComputeError) {
@@ -149,13 +159,13 @@ extension LoadedModel {
         _ timestep: Double,
         texts: UNet.Texts,
         guidance: ClassifierFreeGuidance
-    ) -> [Latent] {
-        guard guidance.isActive else { return pass(views, timestep, texts.items(1..<2)) }
-        let positions = 2 * views.count * views[0].sample.plane
+    ) throws(ComputeError) -> [Latent] {
+        guard guidance.isActive else { return try pass(views, timestep, texts.items(1..<2)) }
         let both =
-            positions <= Self.positionsPerPass
-            ? pass(views, timestep, texts)
-            : pass(views, timestep, texts.items(0..<1)) + pass(views, timestep, texts.items(1..<2))
+            Self.takesBothTexts(views: views.count, plane: views[0].sample.plane)
+            ? try pass(views, timestep, texts)
+            : try pass(views, timestep, texts.items(0..<1))
+                + pass(views, timestep, texts.items(1..<2))
         return views.indices.map { index in
             guidance.combine(
                 conditional: both[views.count + index], unconditional: both[index])
@@ -167,7 +177,7 @@ extension LoadedModel {
         _ views: [ViewInput],
         _ timestep: Double,
         _ texts: UNet.Texts
-    ) -> [Latent] {
+    ) throws(ComputeError) -> [Latent] {
         let first = views[0].sample
         let items = texts.count * views.count
         let timeIDs = (0..<items).map { views[$0 % views.count].microConditioning.timeIDs }
@@ -181,12 +191,7 @@ extension LoadedModel {
         let shape = ForwardCache.Pass(
             items: items, height: first.height, width: first.width, texts: texts.count,
             tokens: texts.tokens)
-        let forward = forwards.prediction(shape) {
-            UNet.Forward(
-                unet, items: items, height: first.height, width: first.width, texts: texts.count,
-                tokens: texts.tokens, on: backend)
-        }
-        if let forward {
+        if let forward = try forward(shape) {
             return unsafe forward.predict(
                 timestep: timestep, texts: texts, timeIDs: timeIDs, sample: fill,
                 read: latents(of:))
@@ -242,7 +247,7 @@ extension LoadedModel {
                 RGBTile(height: image.height, width: image.width, bytes: $0)
             }
         }
-        guard let picture = unsafe decoded(tile, latents: fill, read) else {
+        guard let picture = try unsafe decoded(tile, latents: fill, read) else {
             throw .notFinite(
                 index: task.index, "the autoencoder's answer holds infinities or NaN")
         }
@@ -254,14 +259,71 @@ extension LoadedModel {
         _ tile: Latent,
         latents fill: (UnsafeMutableBufferPointer<Float>) -> Void,
         _ read: (DeviceTensor) -> RGBTile?
-    ) -> RGBTile? {
+    ) throws(ComputeError) -> RGBTile? {
         let shape = ForwardCache.Tile(height: tile.height, width: tile.width)
-        let forward = forwards.decoding(shape) {
-            VAEDecoder.Forward(
-                decoder, items: 1, height: tile.height, width: tile.width, on: backend)
+        if let forward = try forward(shape) {
+            return unsafe forward.decode(latents: fill, read: read)
         }
-        if let forward { return unsafe forward.decode(latents: fill, read: read) }
         let latents = unsafe DeviceTensor(shape: tile.shape, filling: fill)
         return read(decoder.decode(backend.channelsLast(latents), on: backend))
+    }
+}
+
+// MARK: - Memory
+
+extension LoadedModel {
+    private func forward(_ pass: ForwardCache.Pass) throws(ComputeError) -> UNet.Forward? {
+        do throws(MemoryShortage) {
+            return try forwards.prediction(pass) { () throws(MemoryShortage) in
+                try UNet.Forward(
+                    unet, items: pass.items, height: pass.height, width: pass.width,
+                    texts: pass.texts, tokens: pass.tokens, on: backend)
+            }
+        } catch { throw .unsuitable("\(error)") }
+    }
+
+    private func forward(_ tile: ForwardCache.Tile) throws(ComputeError) -> VAEDecoder.Forward? {
+        do throws(MemoryShortage) {
+            return try forwards.decoding(tile) { () throws(MemoryShortage) in
+                try VAEDecoder.Forward(
+                    decoder, items: 1, height: tile.height, width: tile.width, on: backend)
+            }
+        } catch { throw .unsuitable("\(error)") }
+    }
+
+    /// Under a memory limit, lays out what a picture takes before anything is computed: the passes
+    /// of its stages, with texts of `tokens` tokens, and the tile it is decoded by.
+    ///
+    /// Throws ``ComputeError/unsuitable(_:)`` when that leaves too little.
+    package func checkRoom(
+        for plan: DenoisingPlan, tiles: TileGrid, tokens: Int
+    ) throws(ComputeError) {
+        guard MemoryLimit.current != nil else { return }
+        if let tile = tiles.tiles.max(by: { $0.height * $0.width < $1.height * $1.width }) {
+            _ = try forward(ForwardCache.Tile(height: tile.height, width: tile.width))
+            try checkRest()
+        }
+        for stage in plan.stages {
+            let plane = stage.viewExtent.height * stage.viewExtent.width
+            let views = min(
+                plan.request.viewsPerTask, stage.viewCount, Self.viewsPerPass(plane: plane))
+            let guidance = ClassifierFreeGuidance(
+                scale: stage.guidanceScale, rescale: plan.request.guidanceRescale)
+            let texts =
+                guidance.isActive && Self.takesBothTexts(views: views, plane: plane) ? 2 : 1
+            _ = try forward(
+                ForwardCache.Pass(
+                    items: texts * views, height: stage.viewExtent.height,
+                    width: stage.viewExtent.width, texts: texts, tokens: tokens))
+            try checkRest()
+        }
+    }
+
+    /// Whether enough is left for what grows while the picture is made.
+    private func checkRest() throws(ComputeError) {
+        do throws(MemoryShortage) {
+            try MemoryLimit.check(
+                0, for: "what is allocated on the way", leaving: MemoryLimit.leftAtStart)
+        } catch { throw .unsuitable("\(error)") }
     }
 }

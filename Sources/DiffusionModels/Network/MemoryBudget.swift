@@ -24,6 +24,16 @@ package struct MemoryBudget: Sendable {
         bytes -= cost
         return .ahead
     }
+
+    /// Throws `MemoryShortage` when a memory limit leaves no room for what this budget allows the
+    /// networks of `folder`.
+    package func checkRoom(for folder: ModelFolder) throws(MemoryShortage) {
+        var rest = self
+        _ = rest.preparation(for: folder.unet.parameters)
+        _ = rest.preparation(for: folder.vae.decoderParameters)
+        try MemoryLimit.check(
+            bytes - rest.bytes, for: "weights prepared ahead", leaving: MemoryLimit.leftAtStart)
+    }
 }
 
 extension ParameterShape {

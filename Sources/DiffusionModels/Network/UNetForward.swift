@@ -15,7 +15,8 @@ extension UNet {
         private let tokens: Int
 
         /// Plans for `items` samples of `height`×`width`, and for `texts` texts of `tokens`
-        /// tokens, which divide the items. Nil for a backend that only computes at once.
+        /// tokens, which divide the items. Nil for a backend that only computes at once. Throws
+        /// `MemoryShortage` when there is no room.
         package init?(
             _ unet: UNet,
             items: Int,
@@ -24,7 +25,7 @@ extension UNet {
             texts: Int,
             tokens: Int,
             on backend: any ComputeBackend
-        ) {
+        ) throws(MemoryShortage) {
             precondition(texts > 0 && items % texts == 0, "\(items) items and \(texts) texts")
             guard let recorder = backend.recorder() else { return nil }
             let channels = unet.configuration.inChannels
@@ -39,7 +40,7 @@ extension UNet {
             }
             let prediction = unet.apply(
                 recorder.channelsLast(sample), inputs, text: text, on: recorder)
-            plan = recorder.plan(output: recorder.channelsFirst(prediction))
+            plan = try recorder.plan(output: recorder.channelsFirst(prediction))
             embedding = unet.embedding
             self.items = items
             self.texts = texts

@@ -11,18 +11,18 @@ extension VAEDecoder {
         package let plan: ForwardPlan
 
         /// Plans for `items` latents of `height`×`width`. Nil for a backend that only computes at
-        /// once.
+        /// once. Throws `MemoryShortage` when there is no room.
         package init?(
             _ decoder: VAEDecoder,
             items: Int,
             height: Int,
             width: Int,
             on backend: any ComputeBackend
-        ) {
+        ) throws(MemoryShortage) {
             guard let recorder = backend.recorder() else { return nil }
             let latents = recorder.input(
                 Shape(items, decoder.configuration.latentChannels, height, width))
-            plan = recorder.plan(
+            plan = try recorder.plan(
                 output: decoder.decode(recorder.channelsLast(latents), on: recorder))
         }
 

@@ -52,7 +52,8 @@ struct BenchUNetCommand: ParsableCommand {
             for: "\(batch) × \(size.width)×\(size.height) latent pixels")
         let inputs = UNetInputs(folder: folder, batch: batch, size: size)
         let (texts, textsSeconds) = timed { inputs.texts(of: unet, on: backend) }
-        let workload = UNetWorkload(unet: unet, inputs: inputs, texts: texts, backend: backend)
+        let workload = try UNetWorkload(
+            unet: unet, inputs: inputs, texts: texts, backend: backend)
         let facts = WorkloadFacts(
             benchmark: "unet", model: BenchModel(folder), backend: backend,
             preparation: preparation, batch: batch,

@@ -36,7 +36,7 @@ struct BenchVAECommand: ParsableCommand {
         try checkMemory(
             decoder.workingBytes(positions: size.width * size.height),
             for: "\(size.width)×\(size.height) latent pixels")
-        let workload = VAEWorkload(
+        let workload = try VAEWorkload(
             decoder: decoder, latent: latent(for: folder, size), backend: backend)
         let facts = WorkloadFacts(
             benchmark: "vae", model: BenchModel(folder), backend: backend,
@@ -70,9 +70,9 @@ struct VAEWorkload: Workload {
     private let tile: DeviceTensor
 
     /// Lays out a decoding of a latent (1, channels, height, width).
-    init(decoder: VAEDecoder, latent: Tensor, backend: CPUBackend) {
+    init(decoder: VAEDecoder, latent: Tensor, backend: CPUBackend) throws {
         guard
-            let forward = VAEDecoder.Forward(
+            let forward = try VAEDecoder.Forward(
                 decoder, items: 1, height: latent.shape[2], width: latent.shape[3], on: backend)
         else { preconditionFailure("this backend lays out forwards") }
         self.decoder = decoder

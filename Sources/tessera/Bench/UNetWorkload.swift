@@ -70,10 +70,10 @@ struct UNetWorkload: Workload {
     private let sample: DeviceTensor
 
     /// Lays out a forward for the inputs, with a text for each.
-    init(unet: UNet, inputs: UNetInputs, texts: UNet.Texts, backend: CPUBackend) {
+    init(unet: UNet, inputs: UNetInputs, texts: UNet.Texts, backend: CPUBackend) throws {
         let shape = inputs.sample.shape
         guard
-            let forward = UNet.Forward(
+            let forward = try UNet.Forward(
                 unet, items: shape[0], height: shape[2], width: shape[3], texts: texts.count,
                 tokens: texts.tokens, on: backend)
         else { preconditionFailure("this backend lays out forwards") }

@@ -83,6 +83,8 @@ package struct AtomicFile: ~Copyable {
     package mutating func abandon() {
         guard !isOver, case .file(let draft) = way else { return }
         unsafe unlinkat(draft.target.folder, draft.name, 0)
+        // What it took of the disk is free now, not when the descriptor is closed.
+        ftruncate(draft.descriptor, 0)
         isOver = true
     }
 

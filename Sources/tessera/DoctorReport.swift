@@ -134,7 +134,7 @@ struct DoctorReport: Encodable {
     /// for instance.
     private static func examineRequest(for folder: ModelFolder) -> [Problem] {
         do {
-            let request = try RequestOptions.parse([]).request(for: folder)
+            let request = try RequestOptions.parse([]).request(for: folder, seed: 0)
             _ = try PicturePlan(request: request, model: folder)
             return []
         } catch SamplingError.unsupportedClass(let name, let known) {

@@ -120,7 +120,7 @@ struct GenerateCommand: AsyncParsableCommand {
         for shortage in HeadRoom.shortages(demands) { reporter.warning("\(shortage)") }
 
         let prepared = try setup.prepared(with: model, backend: backend)
-        for truncation in prepared.truncations { reporter.note(truncation) }
+        for note in prepared.notes { reporter.note(note) }
         let run = PictureRun(
             generator: prepared.generator, provenance: provenance, output: output,
             saveLatents: saveLatents, state: checkpoints)

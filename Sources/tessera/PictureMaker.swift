@@ -63,7 +63,7 @@ struct PictureMaker: JobMaker {
         // Whoever takes the job over, its lock lost with a machine, ends this process's writing.
         _ = try checkpoints.beginLife()
         let prepared = try setup.prepared(with: model, backend: backend)
-        for truncation in prepared.truncations { reporter.note(truncation) }
+        for note in prepared.notes { reporter.note(note) }
         let run = PictureRun(
             generator: prepared.generator, provenance: provenance,
             output: .file(job.order.output), saveLatents: job.order.saveLatents.map { .file($0) },

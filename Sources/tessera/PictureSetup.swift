@@ -2,6 +2,7 @@ import ClusterRuntime
 import ComputeBackends
 import Denoising
 import DiffusionModels
+import Sampling
 import Tensors
 import TextToImage
 
@@ -36,15 +37,28 @@ struct PictureSetup: Sendable {
         }
         return PreparedPicture(
             generator: ImageGenerator(picture: picture, conditioning: encoded.conditioning),
-            truncations: encoded.truncations.map { "\($0)" })
+            notes: encoded.truncations.map { "\($0)" } + ignoredPrompt)
+    }
+
+    /// Says so when the negative prompt has no part in any step.
+    private var ignoredPrompt: [String] {
+        let request = picture.request
+        let isUsed = picture.plan.stages.contains {
+            ClassifierFreeGuidance(scale: $0.guidanceScale).isActive
+        }
+        guard !isUsed, request.negativePrompt?.isEmpty == false else { return [] }
+        return [
+            "the negative prompt has no effect with --guidance-scale \(request.guidanceScale): "
+                + "only above 1 it takes part"
+        ]
     }
 }
 
 /// A picture that only waits for somebody to compute it.
 struct PreparedPicture: Sendable {
     let generator: ImageGenerator
-    /// What was cut from the prompt, in sentences.
-    let truncations: [String]
+    /// What of the prompts has no effect, in sentences.
+    let notes: [String]
 
     /// What every worker has to answer before it may compute: see ``KnownAnswer``. Throws
     /// `WeightsError` when the answers are not finite.

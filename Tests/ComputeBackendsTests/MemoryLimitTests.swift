@@ -1,8 +1,9 @@
+import TestSupport
 import Testing
 
 @testable import ComputeBackends
 
-@Suite("Memory that is not to be had")
+@Suite("Memory that is not to be had", .watched)
 struct MemoryLimitTests {
     @Test("is told in one sentence: what was wanted, what is allowed and what is taken")
     func sentence() {

@@ -12,7 +12,7 @@ let sdxlModel = ModelGeometry(nativeSide: 128, scaleFactor: 8, channels: 4, size
 func makeScheduler(
     _ name: String, steps: Int, prediction: PredictionType = .epsilon
 ) throws -> any Scheduler {
-    var configuration = SchedulerConfiguration.latentDiffusion(className: "")
+    var configuration = SchedulerConfiguration.latentDiffusion(className: "DDIMScheduler")
     configuration.timestepSpacing = "leading"
     configuration.stepsOffset = 1
     configuration.setAlphaToOne = false

@@ -196,6 +196,32 @@ struct ModelFolderTests {
         }
     }
 
+    @Test(
+        "a Git LFS pointer in place of a file says how to fetch the file",
+        arguments: ["unet/diffusion_pytorch_model.safetensors", "unet/config.json"])
+    func pointers(name: String) throws {
+        let folder = try tiny()
+        try folder.write(
+            "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n", name)
+        expectError(name, "Git LFS pointer", "git lfs pull") {
+            _ = try ModelFolder(path: folder.path)
+        }
+    }
+
+    @Test(
+        "a link that points to nothing is called that, with what it points to",
+        arguments: ["unet/diffusion_pytorch_model.safetensors", "unet", "tokenizer/vocab.json", ""])
+    func danglingLinks(name: String) throws {
+        let folder = try tiny()
+        let path = name.isEmpty ? folder.path : "\(folder.path)/\(name)"
+        try FileManager.default.removeItem(atPath: path)
+        try FileManager.default.createSymbolicLink(
+            atPath: path, withDestinationPath: "../blobs/4d7a")
+        expectError("\(path) is a link to ../blobs/4d7a, which is not there") {
+            _ = try ModelFolder(path: folder.path).fingerprint()
+        }
+    }
+
     @Test("what one component gives must be what the next takes")
     func disagreement() throws {
         let folder = try tiny()

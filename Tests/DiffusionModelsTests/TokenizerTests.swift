@@ -204,7 +204,7 @@ private struct AddedTokensGolden: Decodable {
     }
 }
 
-@Suite("Tokens that were added to a vocabulary")
+@Suite("Tokens that were added to a vocabulary", .watched)
 struct AddedTokenTests {
     /// The ways in which versions of transformers have written them.
     enum Layout: CaseIterable { case decoder, list, saved }

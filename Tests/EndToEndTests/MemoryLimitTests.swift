@@ -1,9 +1,10 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// A process under `ulimit -v` either does what it was asked to, or says in one sentence what was
 /// wanted and what there is: nothing hangs, nothing dies without a word.
-@Suite("Under a memory limit", .timeLimit(.minutes(10)))
+@Suite("Under a memory limit", .watched, .timeLimit(.minutes(10)))
 struct MemoryLimitTests {
     /// Whether this is a build with a sanitizer, which maps terabytes ahead.
     private static let isSanitized: Bool = {

@@ -7,8 +7,8 @@ struct ModelIndex: Equatable, Sendable {
     /// Reads `folder/model_index.json`. Throws ``WeightsError``: the folder or the file is
     /// missing or damaged, it is another pipeline, or a component is not listed.
     init(folder: String) throws(WeightsError) {
-        guard fileExists(folder) else {
-            throw .missing(path: folder, advice: Self.advice)
+        guard fileExists(folder), danglingLink(on: folder) == nil else {
+            throw .absent(folder, advice: Self.advice)
         }
         let fields = try ConfigurationFields(
             path: "\(folder)/model_index.json", adviceWhenMissing: Self.advice)

@@ -1,3 +1,4 @@
+internal import ComputeBackends
 internal import Glibc
 
 /// A whole file mapped read-only into memory; unmapped with the last reference.
@@ -16,8 +17,8 @@ internal import Glibc
         self.path = path
         let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else {
-            if errno == ENOENT { throw .missing(path: path, advice: advice) }
-            throw .unreadable(path: path, reason: systemReason())
+            guard errno == ENOENT else { throw .unreadable(path: path, reason: systemReason()) }
+            throw .absent(path, advice: advice)
         }
         defer { close(descriptor) }
         var status = stat()
@@ -32,12 +33,27 @@ internal import Glibc
             unsafe address = nil
             return
         }
+        do throws(MemoryShortage) {
+            try MemoryLimit.check(count, for: "the file", leaving: 0)
+        } catch {
+            throw .unreadable(path: path, reason: "\(error)")
+        }
         let mapping = unsafe mmap(nil, count, PROT_READ, MAP_PRIVATE, descriptor, 0)
         guard let mapping = unsafe mapping, unsafe mapping != MAP_FAILED else {
             throw .unreadable(path: path, reason: systemReason())
         }
         unsafe address = UnsafeRawPointer(mapping)
+        let start = unsafe UnsafeRawBufferPointer(start: mapping, count: count)
+        guard unsafe !start.starts(with: Self.pointerMark) else {
+            throw .malformed(
+                path: path,
+                reason: "it is a Git LFS pointer, not the file itself; git lfs pull fetches that")
+        }
     }
+
+    /// What stands in a repository for a file that Git LFS keeps elsewhere begins so
+    /// (git-lfs, docs/spec.md).
+    private static let pointerMark = Array("version https://git-lfs.github.com/spec/".utf8)
 
     deinit {
         if let address = unsafe address {

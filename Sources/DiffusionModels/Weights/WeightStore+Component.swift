@@ -1,3 +1,4 @@
+internal import Foundation
 internal import Glibc
 
 extension WeightStore {
@@ -63,7 +64,22 @@ private func isPlainName(_ name: String) -> Bool {
     !name.isEmpty && !name.contains("/") && !name.contains("\0") && name != "." && name != ".."
 }
 
-/// Something is at `path`, whatever it is.
+/// The first link on the way to `path` that points to nothing, and where it points; nil without
+/// one.
+func danglingLink(on path: String) -> (link: String, target: String)? {
+    let parts = path.split(separator: "/", omittingEmptySubsequences: false)
+    for count in 1...parts.count {
+        let part = parts.prefix(count).joined(separator: "/")
+        guard fileExists(part), unsafe access(part, F_OK) != 0 else { continue }
+        let target = try? FileManager.default.destinationOfSymbolicLink(atPath: part)
+        return (part, target ?? "something")
+    }
+    return nil
+}
+
+/// Something is at `path`, whatever it is: a link that points to nothing is found, and then said
+/// to be one.
 func fileExists(_ path: String) -> Bool {
-    unsafe access(path, F_OK) == 0
+    var status = stat()
+    return unsafe lstat(path, &status) == 0
 }

@@ -49,6 +49,15 @@ package enum WeightsError: Error, Equatable, CustomStringConvertible {
 }
 
 extension WeightsError {
+    /// For a path at which nothing is: because a link on the way to it points to nothing, or
+    /// because it was never there.
+    static func absent(_ path: String, advice: String) -> WeightsError {
+        guard let (link, target) = danglingLink(on: path) else {
+            return .missing(path: path, advice: advice)
+        }
+        return .unreadable(path: path, reason: "\(link) is a link to \(target), which is not there")
+    }
+
     /// A file that could not be written.
     init(_ failure: FileFailure) { self = .unwritable(path: failure.path, reason: failure.reason) }
 }

@@ -62,7 +62,7 @@ struct DiskTests {
         // What is left holds the manifest and no checkpoint.
         let ballast = folder.file("state") + "/ballast"
         try Data(count: 104 << 10).write(to: URL(fileURLWithPath: ballast))
-        let long = 60
+        let long = 40
         let tool = try await RunningTool(
             interruptedRun(to: folder.file("a.png"), state: folder.file("state"), steps: long))
         try #require(try await tool.hasShown("could not be written"))

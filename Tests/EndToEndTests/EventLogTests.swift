@@ -142,7 +142,7 @@ struct ManyJobsTests {
     @Test("leave no descriptor, thread, process or memory behind")
     func nothingLeft() async throws {
         let outcome = try await CommandLineTool.run(
-            ["bench", "jobs", "--jobs", "12", "--workers", "2", "--json"])
+            ["bench", "jobs", "--jobs", "6", "--workers", "2", "--json"])
         #expect(outcome.status == 0, "\(outcome)")
         let object = try JSONSerialization.jsonObject(with: Data(outcome.output.utf8))
         let report = try #require(object as? [String: Any])

@@ -14,7 +14,7 @@ func interruptedRun(
 ) -> [String] {
     [
         "generate", "--prompt", "hills at dawn", "--size", "256x256", "--steps", "\(steps)",
-        "--structure-steps", "3", "--seed", "11", "--output", output, "--json",
+        "--structure-steps", "3", "--seed", "11", "--threads", "1", "--output", output, "--json",
     ] + (state.map { ["--state-dir", $0] } ?? []) + more
 }
 

@@ -234,7 +234,7 @@ struct EncryptedRunTests {
                 [
                     "--listen", "tcp://127.0.0.1:*", "--key", key, "--authorized-keys", allowed,
                     "--json",
-                ], steps: 400))
+                ], steps: 40))
         let address = try #require(try await coordinator.address(after: "waiting for workers at "))
         let endpoint = String(address.prefix { $0 != "\"" })
         func token(_ name: String) async throws -> String {
@@ -249,7 +249,10 @@ struct EncryptedRunTests {
             return path
         }
         let (good, bad) = (try await token("good"), try await token("bad"))
-        let doomed = try await RunningTool(["worker", "--join", bad, "--name", "doomed"])
+        // It would be done before its token is revoked.
+        let doomed = try await RunningTool([
+            "worker", "--join", bad, "--name", "doomed", "--fault", "compute:delay=1s",
+        ])
         try #require(try await coordinator.hasShown("doomed joined"))
         let revoked = try await CommandLineTool.run([
             "token", "revoke", "--authorized-keys", allowed, "bad",

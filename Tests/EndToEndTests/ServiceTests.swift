@@ -35,7 +35,8 @@ private struct Service {
 
     /// Starts a coordinator and waits until it takes jobs.
     func coordinator(_ more: [String] = ["--workers", "2"]) async throws -> RunningTool {
-        let tool = try await RunningTool(["coordinator", "--state-dir", state, "--json"] + more)
+        let tool = try await RunningTool(
+            ["coordinator", "--state-dir", state, "--threads", "1", "--json"] + more)
         let isUp = try await tool.hasShown("\"event\":\"coordinator\"")
         if !isUp { Issue.record("\(try await tool.outcome())") }
         try #require(isUp)
@@ -82,7 +83,7 @@ private struct Service {
 
     /// Asks until it is so; the test's time limit ends it otherwise.
     func wait(until isSo: () async throws -> Bool) async throws {
-        while try await !isSo() { try await Task.sleep(for: .milliseconds(20)) }
+        while try await !isSo() { try await Task.sleep(for: .milliseconds(100)) }
     }
 
     func picture(_ id: String) throws -> Data {

@@ -43,10 +43,9 @@ demo: build ## Make demo.png with a coordinator and two worker processes.
 	  --prompt "a mountain range at sunset above a lake" \
 	  --size 4x --seed 4 --method cutdiffusion --workers 2 --output demo.png
 
-# Beside other work, twice as many compilers as cores get more than a third of them. A run in which no
-# test has ended for five minutes stands: Tests/watch says which and where.
+# A run in which no test has ended for five minutes stands: Tests/watch says which and where.
 test: deps ## Build and run every test.
-	$(SWIFT) build --build-tests --jobs $(shell expr 2 '*' $$(nproc))
+	$(SWIFT) build --build-tests
 	Tests/watch 300 $(SWIFT) test --skip-build
 
 fuzz: deps ## Fuzz every target for FUZZ_SECONDS (600) each.

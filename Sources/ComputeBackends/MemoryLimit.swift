@@ -87,7 +87,11 @@ package struct MemoryShortage: Error, Equatable, CustomStringConvertible {
         guard let limit else {
             return wish + ", and the system has not so much; close other programs, or \(advice)"
         }
-        return wish + " and \(Self.mebibytes(rest)) have to stay free beside it, but "
+        let need =
+            wanted == 0
+            ? "out of memory: \(Self.mebibytes(rest)) have to be left for \(purpose), but "
+            : wish + " and \(Self.mebibytes(rest)) have to stay free beside it, but "
+        return need
             + "\(limit.name) allows \(Self.mebibytes(limit.allowed)), of which "
             + "\(Self.mebibytes(limit.used)) are taken; raise it, or \(advice)"
     }

@@ -46,9 +46,14 @@ package enum OutputPlace: Sendable {
     }
 
     /// Whether it is this process's standard output, which is for nothing else then.
-    package var isStandardOutput: Bool {
-        guard case .stream(let stream) = self else { return false }
-        return stream.isStandardOutput
+    package var isStandardOutput: Bool { standardDescriptor == STDOUT_FILENO }
+
+    /// Whether it is this process's standard error, where progress goes.
+    package var isStandardError: Bool { standardDescriptor == STDERR_FILENO }
+
+    private var standardDescriptor: Int32? {
+        guard case .stream(let stream) = self else { return nil }
+        return stream.givenDescriptor
     }
 
     /// Runs `body`, which writes here, on a thread that nothing else waits for: a disk or a reader
@@ -74,7 +79,8 @@ package enum OutputPlace: Sendable {
 package final class OpenStream: Sendable {
     /// As it was given, for people.
     package let path: String
-    let isStandardOutput: Bool
+    /// The descriptor of this process that it was made from; nil of what was opened by its path.
+    let givenDescriptor: Int32?
     private let descriptor: Int32
     private let isGivenUp = Atomic(false)
 
@@ -86,7 +92,7 @@ package final class OpenStream: Sendable {
     /// Opens what is at `place`. A pipe without a reader is an error at once instead of a wait.
     fileprivate init(opening place: String, _ kind: FileKind, path: String) throws(FileFailure) {
         self.path = path
-        isStandardOutput = false
+        givenDescriptor = nil
         descriptor = unsafe open(place, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
         guard descriptor >= 0 else {
             let failure = FileFailure.ofLastCall(path: path)
@@ -100,13 +106,14 @@ package final class OpenStream: Sendable {
     /// Takes a descriptor of this process, which stays open.
     fileprivate init(descriptor: Int32, path: String) throws(FileFailure) {
         self.path = path
-        isStandardOutput = descriptor == STDOUT_FILENO
+        givenDescriptor = descriptor
         self.descriptor = fcntl(descriptor, F_DUPFD_CLOEXEC, 3)
         guard self.descriptor >= 0 else {
             throw FileFailure(path: path, code: EBADF, reason: "it is closed")
         }
         guard fcntl(descriptor, F_GETFL) & O_ACCMODE != O_RDONLY else {
-            throw FileFailure(path: path, code: EBADF, reason: "it is open for reading only")
+            throw FileFailure(
+                path: path, code: EBADF, reason: "it is closed, or open for reading only")
         }
         try check()
     }

@@ -154,7 +154,7 @@ struct CoordinatorCommand: AsyncParsableCommand {
         ) { coordinator in
             let maker = PictureMaker(
                 model: model, weights: weights, backend: backend, coordinator: coordinator,
-                reporter: reporter, drill: drill)
+                reporter: reporter, drill: drill, stateDir: stateDir)
             let service = try JobService(
                 store: store, maker: maker, maximumQueued: maxQueued,
                 onChange: { reporter.job($0) }, onProblem: { reporter.warning($0) })

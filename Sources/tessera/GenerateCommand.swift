@@ -90,6 +90,7 @@ struct GenerateCommand: AsyncParsableCommand {
     /// Everything that can be wrong is found before anything is computed.
     private func generate() async throws {
         let reporter = RunReporter(json: json)
+        try checkResults()
         let drill = try faults.drill(name: "coordinator")
         if let drill { reporter.faults(drill) }
         if !workerFaults.choices.isEmpty {
@@ -161,6 +162,17 @@ struct GenerateCommand: AsyncParsableCommand {
             weights: weights.description)
     }
 
+    /// Refuses results that would replace each other, or what is kept for a run that goes on.
+    private func checkResults() throws {
+        let results = [NamedFile("--output", output), NamedFile("--save-latents", saveLatents)]
+        let others = [
+            NamedFile("--join", cluster.listen == nil ? nil : cluster.join),
+            NamedFile("--event-log", cluster.eventLog), NamedFile("--fault-log", faults.faultLog),
+        ]
+        try NamedFile.checkApart(results + others)
+        try NamedFile.check(results, outside: state.stateDir)
+    }
+
     /// Where the results go. Only one thing can go to standard output.
     private func places() async throws -> (output: OutputPlace, saveLatents: OutputPlace?) {
         let output = try await OutputPlace.named(output, by: "--output")
@@ -170,13 +182,19 @@ struct GenerateCommand: AsyncParsableCommand {
                 "--output \(self.output) and --json both want standard output: leave --json out, or "
                     + "name a file for the picture")
         }
-        guard let path = saveLatents else { return (output, nil) }
-        let saveLatents = try await OutputPlace.named(path, by: "--save-latents")
-        guard !saveLatents.isStandardOutput else {
+        if output.isStandardError {
             throw CommandFailure(
                 .usage,
-                "--save-latents \(path) is standard output, where the picture or its name goes; "
-                    + "name a file or a pipe")
+                "--output \(self.output) is standard error, where progress goes; name a file, or "
+                    + "- for standard output")
+        }
+        guard let path = saveLatents else { return (output, nil) }
+        let saveLatents = try await OutputPlace.named(path, by: "--save-latents")
+        guard !saveLatents.isStandardOutput, !saveLatents.isStandardError else {
+            throw CommandFailure(
+                .usage,
+                "--save-latents \(path) is standard output or standard error, where the picture, "
+                    + "its name or progress goes; name a file or a pipe")
         }
         return (output, saveLatents)
     }

@@ -17,6 +17,8 @@ struct PictureMaker: JobMaker {
     let coordinator: Coordinator
     let reporter: RunReporter
     let drill: FaultDrill?
+    /// The coordinator's own folder.
+    let stateDir: String
 
     func admit(_ order: JobOrder) throws -> (request: GenerationRequest, weights: String) {
         if let meant = order.weights, meant != weights.description {
@@ -35,6 +37,11 @@ struct PictureMaker: JobMaker {
         let latents = try order.initialLatents.map(LatentFile.read)
         request.initialLatents = latents?.digestText
         _ = try PictureSetup(request: request, initialLatents: latents, model: model)
+        let results = [
+            NamedFile("--output", order.output), NamedFile("--save-latents", order.saveLatents),
+        ]
+        try NamedFile.checkApart(results)
+        try NamedFile.check(results, outside: stateDir)
         try AtomicFile.check(order.output, named: "--output")
         if let path = order.saveLatents { try AtomicFile.check(path, named: "--save-latents") }
         return (request, weights.description)

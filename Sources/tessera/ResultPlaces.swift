@@ -37,6 +37,43 @@ extension AtomicFile {
     }
 }
 
+/// A file that a command writes, by the option that names it.
+struct NamedFile {
+    let option: String
+    let path: String
+
+    init?(_ option: String, _ path: String?) {
+        guard let path else { return nil }
+        (self.option, self.path) = (option, path)
+    }
+
+    /// Refuses two of `files` that would replace each other.
+    static func checkApart(_ files: [NamedFile?]) throws(CommandFailure) {
+        var seen: [FilePlace: NamedFile] = [:]
+        for case let file? in files {
+            guard let place = FilePlace(file: file.path) else { continue }
+            if let other = seen[place] {
+                throw CommandFailure(
+                    .usage,
+                    "\(other.option) and \(file.option) name one file, \(file.path); give each "
+                        + "a file of its own")
+            }
+            seen[place] = file
+        }
+    }
+
+    /// Refuses one of `files` in the folder that keeps the state, which is replaced and cleared.
+    static func check(_ files: [NamedFile?], outside state: String?) throws(CommandFailure) {
+        guard let state, let folder = FilePlace(folder: state) else { return }
+        for case let file? in files where FilePlace(file: file.path)?.lies(in: folder) == true {
+            throw CommandFailure(
+                .usage,
+                "\(file.option) \(file.path) lies in the state folder \(state), which is the "
+                    + "program's own; name a file elsewhere")
+        }
+    }
+}
+
 extension CommandFailure {
     fileprivate init(unwritable path: String, by option: String, _ reason: String) {
         self.init(.usage, "\(option) \(path) cannot be written (\(reason)); name another place")

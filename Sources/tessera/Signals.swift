@@ -27,6 +27,8 @@ enum Signals {
         signal(SIGPIPE, SIG_IGN)
         // Nor is a file that grows to the user's limit: it is a full disk like any other.
         signal(SIGXFSZ, SIG_IGN)
+        // Swift's runtime would say where every thread stands, wait for whoever reads, and go on.
+        signal(SIGQUIT, SIG_DFL)
     }
 
     /// The program was asked to stop and does: whoever asks again need not wait. A terminal that

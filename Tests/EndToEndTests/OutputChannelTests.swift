@@ -202,4 +202,18 @@ struct OutputChannelTests {
         let codes = try String(contentsOfFile: folder.file("codes"), encoding: .utf8)
         #expect(codes == String(repeating: "\(status)\n", count: 4), "\(outcome)")
     }
+
+    @Test("Ctrl-\\ ends a run at once, whoever reads what Swift's runtime would say of it")
+    func quit() async throws {
+        let folder = try TemporaryFolder()
+        let tool = try await RunningTool(
+            [
+                "generate", "--prompt", "x", "--size", "2x", "--steps", "200", "--json",
+                "--output", folder.file("a.png"),
+            ], environment: ["SWIFT_BACKTRACE": "enable=yes"])
+        try #require(try await tool.hasShown("\"event\":\"step\""))
+        tool.send(signal: SIGQUIT)
+        #expect(try await tool.outcome().status == 128 + SIGQUIT)
+    }
+
 }

@@ -62,6 +62,27 @@ struct OutputFileTests {
         #expect(try folder.contents == ["link.png", "link.safetensors", "private.png", "real"])
     }
 
+    @Test(
+        "results that would replace each other, or what is kept for later, are refused at the start",
+        arguments: [
+            ("g --output a --save-latents ./a", "name one file"),
+            ("ln -s \"$D\"/a b; g --output a --save-latents b", "name one file"),
+            ("g --workers 1 --output a --event-log a", "--event-log name one file"),
+            ("g --output a --fault step:abort@99 --fault-log a", "--fault-log name one file"),
+            ("mkdir s; g --state-dir s --output s/tiles.journal", "lies in the state folder"),
+            (
+                "mkdir s; g --state-dir s --output a --save-latents ./s/x",
+                "lies in the state folder"
+            ),
+            ("g --state-dir s --output s", "lies in the state folder"),
+            ("g --output /dev/stderr", "standard error"),
+        ])
+    func colliding(command: String, mention: String) async throws {
+        let outcome = try await shell(command)
+        #expect(outcome.status == 64 && outcome.errors.contains(mention), "\(outcome)")
+        #expect(try !folder.contents.contains("a"))
+    }
+
     @Test("- is standard output, and so is /dev/stdout: the picture and nothing else")
     func standardOutput() async throws {
         let outcome = try await shell(

@@ -278,6 +278,9 @@ struct ServiceTests {
         try await service.submit(11, id: "method", ["--method", "magic"], status: 64)
         try await service.submit(11, id: "a/b", status: 64)
         try await service.submit(11, id: "no", ["--output", "/nowhere/a.png"], status: 64)
+        let own = try await service.submit(
+            11, id: "own", ["--output", service.state + "/lock"], status: 64)
+        #expect(own.errors.contains("lies in the state folder"), "\(own)")
         try await service.submit(
             11, id: "noise", ["--initial-latents", "/nowhere/a.safetensors"], status: 65)
         #expect(try await service.jobs().isEmpty)

@@ -206,7 +206,7 @@ struct FaultyTransportTests {
                     version: "test", limits: limits, logger: quietLogger)
                 group.addTask {
                     while firstFails, number > 0, injectors[0]?.injectedCount == 0 {
-                        try await Task.sleep(for: .milliseconds(5))
+                        guard (try? await Task.sleep(for: .milliseconds(5))) != nil else { return }
                     }
                     try? await worker.run()
                 }

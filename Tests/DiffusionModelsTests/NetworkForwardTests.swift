@@ -131,25 +131,29 @@ struct NetworkForwardTests {
                 == model.loaded.denoise(task, texts: model.loaded.texts(conditioning)))
         let tile = DecodeTask(index: 0, tile: task.views[0].sample)
         #expect(try direct.decode(tile) == model.loaded.decode(tile))
-        #expect(direct.forwards.counts == (0, 0))
+        #expect(direct.forwards.counts == (0, 0, 0))
     }
 
-    @Test("few plans are kept, of predictions or of decodings")
+    @Test("few plans are kept, of predictions, of decodings or of encodings")
     func bound() throws {
         let model = try TinyModel.of(.tinySD15).on(testBackend)
         let tiny = try TinyModel.of(.tinySD15)
         let texts = try model.texts(tiny.conditioning())
         for side in 4...8 {
             _ = try model.denoise(tiny.task([(side, side)]), texts: texts)
-            #expect(model.forwards.counts == (min(side - 3, ForwardCache.limit), 0))
+            #expect(model.forwards.counts == (min(side - 3, ForwardCache.limit), 0, 0))
         }
         for side in [4, 5, 6] {
             let tile = tiny.view(height: side, width: side, number: 0).sample
             _ = try model.decode(DecodeTask(index: 0, tile: tile))
-            #expect(model.forwards.counts == (0, min(side - 3, ForwardCache.limit)))
+            #expect(model.forwards.counts == (0, min(side - 3, ForwardCache.limit), 0))
+        }
+        for side in [8, 16, 24] {
+            _ = try model.encode(picture(height: side, width: side), index: 0)
+            #expect(model.forwards.counts == (0, 0, min(side / 8, ForwardCache.limit)))
         }
         _ = try model.denoise(tiny.task([(4, 4)]), texts: texts)
-        #expect(model.forwards.counts == (1, 0))
+        #expect(model.forwards.counts == (1, 0, 0))
     }
 
     @Test("a plan that is there is used again")
@@ -176,6 +180,12 @@ struct NetworkForwardTests {
         let found = Double(decoding.plan.arenaBytes)
         let expected = model.decoder.workingBytes(positions: 64 * 64)
         #expect(found < 2 * expected && expected < 2 * found, "\(found), \(expected)")
+        let encoder = try #require(model.encoder).encoder()
+        let encoding = try #require(
+            try VAEEncoder.Forward(encoder, items: 1, height: 64, width: 64, on: testBackend))
+        let taken = Double(encoding.plan.arenaBytes)
+        let guessed = encoder.workingBytes(positions: 64 * 64)
+        #expect(taken < 2 * guessed && guessed < 2 * taken, "\(taken), \(guessed)")
     }
 
     @Test(

@@ -7,32 +7,6 @@ import Testing
 
 @Suite("Loading networks", .watched)
 struct NetworkLoadingTests {
-    /// A copy of a component's weights, each tensor as `change` wants it: another name or shape,
-    /// or nil to leave it out.
-    private func rewritten(
-        _ store: WeightStore,
-        in folder: TemporaryFolder,
-        _ change: (String, Shape) -> (String, Shape)?
-    ) throws -> WeightStore {
-        var declarations: [SafeTensorsWriter.Declaration] = []
-        var values: [[Float]] = []
-        for name in store.names {
-            let shape = try #require(store.shape(of: name))
-            guard let (newName, newShape) = change(name, shape) else { continue }
-            declarations.append(.init(name: newName, type: .float32, shape: newShape))
-            var elements = try store.tensor(name, shape: shape).elements
-            if newShape.count != shape.count {
-                elements = Array(repeating: 0, count: newShape.count)
-            }
-            values.append(elements)
-        }
-        let path = "\(folder.path)/copy.safetensors"
-        var writer = try SafeTensorsWriter(path: path, tensors: declarations)
-        for elements in values { try writer.append(elements) }
-        try writer.finish()
-        return try WeightStore(folder: folder.path, files: [path])
-    }
-
     @Test("an autoencoder with the names and shapes of old files decodes the same picture")
     func oldAutoencoder() throws {
         let model = try TinyModel.of(.tiny)

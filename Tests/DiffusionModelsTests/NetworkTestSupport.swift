@@ -35,6 +35,8 @@ struct TinyModel: Sendable {
             decoder: try VAEDecoder(
                 configuration: folder.vae, weights: folder.vaeWeights, backend: backend,
                 preparation: .ahead),
+            encoder: EncoderLoader(
+                configuration: folder.vae, weights: folder.vaeWeights, backend: backend),
             backend: backend, memoryLimit: memoryLimit)
     }
 
@@ -81,6 +83,32 @@ func wave(_ step: Double, _ amplitude: Double, _ extents: Int...) -> Tensor {
         elements: (0..<shape.count).map { Float(amplitude * sin(step * Double($0))) })
 }
 
+/// A copy of a component's weights, each tensor as `change` wants it: another name or shape,
+/// or nil to leave it out.
+func rewritten(
+    _ store: WeightStore,
+    in folder: TemporaryFolder,
+    _ change: (String, Shape) -> (String, Shape)?
+) throws -> WeightStore {
+    var declarations: [SafeTensorsWriter.Declaration] = []
+    var values: [[Float]] = []
+    for name in store.names {
+        let shape = try #require(store.shape(of: name))
+        guard let (newName, newShape) = change(name, shape) else { continue }
+        declarations.append(.init(name: newName, type: .float32, shape: newShape))
+        var elements = try store.tensor(name, shape: shape).elements
+        if newShape.count != shape.count {
+            elements = Array(repeating: 0, count: newShape.count)
+        }
+        values.append(elements)
+    }
+    let path = "\(folder.path)/copy.safetensors"
+    var writer = try SafeTensorsWriter(path: path, tensors: declarations)
+    for elements in values { try writer.append(elements) }
+    try writer.finish()
+    return try WeightStore(folder: folder.path, files: [path])
+}
+
 /// What a host says is unsuitable; records an issue when it does not.
 func expectUnsuitable(
     _ parts: String...,
@@ -111,4 +139,11 @@ extension ModelHost {
         }
         return latents
     }
+}
+
+/// The picture of make_network_fixtures.py, from −1 … 1 to 0 … 1.
+func picture(height: Int, width: Int) -> RGBImage {
+    RGBImage(
+        height: height, width: width,
+        values: wave(1.618, 1, 3, height, width).elements.map { ($0 + 1) / 2 })
 }

@@ -7,7 +7,8 @@ What the UNets of the synthesized `tiny` and `tiny-sd15` models (seed 0) say abo
 sides are no multiples of their downsampling, two items each, and what their autoencoders paint.
 Inputs are sines of the element's number (`wave` below), so that only answers are stored:
 `tiny.unet.13x11` (2, 4, 13, 11) and so on; `tiny.vae.5x9` (1, 3, 20, 36), every second row and
-column of the picture.
+column of the picture. And what their encoders and the shipped model's say about pictures:
+`tiny.encode.40x72` (1, 4, 5, 9), the posterior's mean times the scaling factor.
 """
 
 import argparse
@@ -20,7 +21,9 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import save_file
 
 SIZES = ((13, 11), (5, 9), (1, 1), (2, 7))
+PICTURES = ((40, 72), (8, 8), (24, 136), (128, 128))
 TIMESTEP = 617
+DEFAULT_MODEL = Path(__file__).resolve().parents[2] / "Sources" / "DefaultModel" / "Model"
 TIME_IDS = [[96, 80, 0, 0, 96, 80], [1024, 2048, 640, 72, 1024, 2048]]
 
 
@@ -46,6 +49,13 @@ def answers(name, folder):
     yield f"{name}.vae.5x9", vae.decode(wave(1.618, 1.5, 1, 4, 5, 9)).sample[:, :, ::2, ::2]
 
 
+def encodings(name, folder):
+    vae = AutoencoderKL.from_pretrained(folder / "vae", dtype=torch.float32).eval()
+    for height, width in PICTURES:
+        mean = vae.encode(wave(1.618, 1, 1, 3, height, width)).latent_dist.mean
+        yield f"{name}.encode.{height}x{width}", mean * vae.config.scaling_factor
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--tessera", required=True, help="the built program")
@@ -59,8 +69,10 @@ def main():
             command = [options.tessera, "synthesize", name, "--output", str(folder)]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
             golden |= answers(name, folder)
+            golden |= encodings(name, folder)
+    golden |= encodings("default", DEFAULT_MODEL)
     for key, value in golden.items():
-        print(f"{key:20} {str(tuple(value.shape)):18} std {value.std():.4f}")
+        print(f"{key:24} {str(tuple(value.shape)):18} std {value.std():.4f}")
     path = Path(__file__).resolve().parent / "network-odd-sizes.safetensors"
     save_file({key: value.contiguous() for key, value in golden.items()}, path)
     path.chmod(0o644)

@@ -88,6 +88,30 @@ struct ConfigurationFields {
         return number
     }
 
+    /// One number for each of `count` channels; nil where the file says nothing.
+    func numbers(
+        _ key: String,
+        in range: ClosedRange<Double>,
+        count: Int
+    ) throws(WeightsError) -> [Double]? {
+        guard let value = value(key) else { return nil }
+        var numbers: [Double] = []
+        if case .array(let values) = value {
+            for value in values {
+                switch value {
+                case .integer(let whole): numbers.append(Double(whole))
+                case .number(let real): numbers.append(real)
+                default: numbers.append(.nan)
+                }
+            }
+        }
+        guard numbers.count == count, numbers.allSatisfy(range.contains) else {
+            throw error(
+                key, expected: "\(count) numbers, \(range.lowerBound) to \(range.upperBound)")
+        }
+        return numbers
+    }
+
     func bool(_ key: String, default standard: Bool) throws(WeightsError) -> Bool {
         switch value(key) {
         case .bool(let flag)?: return flag

@@ -10,10 +10,14 @@ package struct VAEConfiguration: Equatable, Sendable {
     package var layersPerBlock: Int
     /// Groups of every group norm.
     package var normGroups: Int
-    /// Latents are divided by it before decoding.
+    /// Latents are divided by it before decoding, and multiplied by it after encoding.
     package var scalingFactor: Double
     /// Added to latents after that division; 0 for SD and SDXL.
     package var shiftFactor: Double
+    /// Added to latents after that division too, per latent channel; nil for most models.
+    package var latentMeans: [Double]?
+    /// Multiplied with latents before that division, per latent channel; nil for most models.
+    package var latentDeviations: [Double]?
     /// Side of the pictures it was trained on, in pixels.
     package var sampleSize: Int
     /// The middle blocks have an attention.
@@ -135,8 +139,8 @@ extension VAEConfiguration {
 
     init(fields: ConfigurationFields) throws(WeightsError) {
         try fields.requireNeutral([
-            ("_class_name", "AutoencoderKL"), ("act_fn", "silu"), ("latents_mean", nil),
-            ("latents_std", nil), ("out_channels", 3), ("in_channels", 3),
+            ("_class_name", "AutoencoderKL"), ("act_fn", "silu"), ("out_channels", 3),
+            ("in_channels", 3),
         ])
         let types = try fields.strings("up_block_types")
         guard (1...8).contains(types.count), types.allSatisfy({ $0 == "UpDecoderBlock2D" }) else {
@@ -150,6 +154,8 @@ extension VAEConfiguration {
         layersPerBlock = try fields.integer("layers_per_block", in: 1...16, default: 1)
         scalingFactor = try fields.number("scaling_factor", in: 1e-6...1e6, default: 0.18215)
         shiftFactor = try fields.number("shift_factor", in: -1e6...1e6, default: 0)
+        latentMeans = try fields.numbers("latents_mean", in: -1e6...1e6, count: latentChannels)
+        latentDeviations = try fields.numbers("latents_std", in: 1e-6...1e6, count: latentChannels)
         sampleSize = try fields.integer("sample_size", in: 1...65536, default: 32)
         hasMidAttention = try fields.bool("mid_block_add_attention", default: true)
         hasPostQuantConvolution = try fields.bool("use_post_quant_conv", default: true)

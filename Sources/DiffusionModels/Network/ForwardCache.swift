@@ -13,7 +13,7 @@ final class ForwardCache: Sendable {
         let tokens: Int
     }
 
-    /// What a decoding is laid out for, in latent pixels.
+    /// What a decoding or an encoding is laid out for, in latent pixels.
     struct Tile: Equatable, Sendable {
         let height: Int
         let width: Int
@@ -25,6 +25,7 @@ final class ForwardCache: Sendable {
     private struct Kept: Sendable {
         var predictions = RecentlyUsed<Pass, UNet.Forward>(limit: ForwardCache.limit)
         var decodings = RecentlyUsed<Tile, VAEDecoder.Forward>(limit: ForwardCache.limit)
+        var encodings = RecentlyUsed<Tile, VAEEncoder.Forward>(limit: ForwardCache.limit)
     }
 
     private let kept = Mutex(Kept())
@@ -36,10 +37,8 @@ final class ForwardCache: Sendable {
     ) throws(MemoryShortage) -> UNet.Forward? {
         try kept.withLock { (kept) throws(MemoryShortage) in
             kept.decodings.removeAll()
-            if let forward = kept.predictions.find(pass) { return forward }
-            guard let forward = try make() else { return nil }
-            kept.predictions.insert(forward, for: pass)
-            return forward
+            kept.encodings.removeAll()
+            return try Self.find(pass, in: &kept.predictions, make: make)
         }
     }
 
@@ -50,15 +49,36 @@ final class ForwardCache: Sendable {
     ) throws(MemoryShortage) -> VAEDecoder.Forward? {
         try kept.withLock { (kept) throws(MemoryShortage) in
             kept.predictions.removeAll()
-            if let forward = kept.decodings.find(tile) { return forward }
-            guard let forward = try make() else { return nil }
-            kept.decodings.insert(forward, for: tile)
-            return forward
+            kept.encodings.removeAll()
+            return try Self.find(tile, in: &kept.decodings, make: make)
         }
     }
 
-    /// How many there are, of predictions and of decodings.
-    var counts: (predictions: Int, decodings: Int) {
-        kept.withLock { ($0.predictions.count, $0.decodings.count) }
+    /// The forward for a tile that is encoded, made by `make` if it is not there; nil when `make`
+    /// has none. Throws what `make` throws.
+    func encoding(
+        _ tile: Tile, make: () throws(MemoryShortage) -> VAEEncoder.Forward?
+    ) throws(MemoryShortage) -> VAEEncoder.Forward? {
+        try kept.withLock { (kept) throws(MemoryShortage) in
+            kept.predictions.removeAll()
+            kept.decodings.removeAll()
+            return try Self.find(tile, in: &kept.encodings, make: make)
+        }
+    }
+
+    private static func find<Key: Equatable & Sendable, Forward: Sendable>(
+        _ key: Key,
+        in forwards: inout RecentlyUsed<Key, Forward>,
+        make: () throws(MemoryShortage) -> Forward?
+    ) throws(MemoryShortage) -> Forward? {
+        if let forward = forwards.find(key) { return forward }
+        guard let forward = try make() else { return nil }
+        forwards.insert(forward, for: key)
+        return forward
+    }
+
+    /// How many there are, of predictions, decodings and encodings.
+    var counts: (predictions: Int, decodings: Int, encodings: Int) {
+        kept.withLock { ($0.predictions.count, $0.decodings.count, $0.encodings.count) }
     }
 }

@@ -4,13 +4,15 @@ internal import Glibc
 internal import Sampling
 package import Tensors
 
-/// A model in memory: the two networks that workers run, and what runs them. Its methods block
+/// A model in memory: the networks that workers run, and what runs them. Its methods block
 /// until they are done; ``ModelHost`` gives them a thread.
 package struct LoadedModel: Sendable {
     /// Says what noise is in a view.
     package let unet: UNet
     /// Paints a tile.
     package let decoder: VAEDecoder
+    /// Says which latent a tile is painted from; nil where nothing is to be encoded.
+    let encoder: EncoderLoader?
     /// What both run on.
     package let backend: any ComputeBackend
     /// Items that would take more working memory than this, in bytes, are refused.
@@ -27,17 +29,20 @@ package struct LoadedModel: Sendable {
     package init(
         unet: UNet,
         decoder: VAEDecoder,
+        encoder: EncoderLoader? = nil,
         backend: any ComputeBackend,
         memoryLimit: Double? = nil
     ) {
         self.unet = unet
         self.decoder = decoder
+        self.encoder = encoder
         self.backend = backend
         self.memoryLimit = memoryLimit ?? Self.physicalMemory
     }
 
-    /// Loads both networks; the budget serves the one that says what noise is there first. Throws
-    /// ``WeightsError`` naming what is missing or does not fit.
+    /// Loads the networks, the encoder when it is asked for first; the budget serves the one that
+    /// says what noise is there first, and the encoder last. Throws ``WeightsError`` naming what is
+    /// missing or does not fit, but not of the encoder.
     package init(
         folder: ModelFolder,
         backend: any ComputeBackend,
@@ -53,6 +58,9 @@ package struct LoadedModel: Sendable {
             decoder: try VAEDecoder(
                 configuration: folder.vae, weights: folder.vaeWeights, backend: backend,
                 preparation: decoder),
+            encoder: EncoderLoader(
+                configuration: folder.vae, weights: folder.vaeWeights, backend: backend,
+                budget: budget),
             backend: backend)
     }
 
@@ -145,7 +153,7 @@ extension LoadedModel {
             "a view of \(sample.width)×\(sample.height) latent pixels")
     }
 
-    private func checkMemory(_ bytes: Double, _ what: String) throws(ComputeError) {
+    func checkMemory(_ bytes: Double, _ what: String) throws(ComputeError) {
         guard bytes > memoryLimit else { return }
         func gibibytes(_ bytes: Double) -> Double { (bytes / 0x1p30 * 10).rounded() / 10 }
         throw .unsuitable(
@@ -235,12 +243,9 @@ extension LoadedModel {
         try checkMemory(
             decoder.workingBytes(positions: tile.plane),
             "decoding a tile of \(tile.width)×\(tile.height) latent pixels")
-        let factor = Float(configuration.scalingFactor)
-        let shift = Float(configuration.shiftFactor)
+        let scale = LatentScale(configuration)
         func fill(_ buffer: UnsafeMutableBufferPointer<Float>) {
-            for index in tile.values.indices {
-                unsafe buffer[index] = tile.values[index] / factor + shift
-            }
+            unsafe scale.write(tile, to: buffer)
         }
         func read(_ image: DeviceTensor) -> RGBTile? {
             backend.bytes(image).map {

@@ -41,4 +41,10 @@ package actor ModelHost: ComputeModel {
             return .decode(try model.decode(task))
         }
     }
+
+    /// Says which latent a tile of a picture is painted from. Throws ``ComputeError`` as
+    /// ``LoadedModel/encode(_:index:)`` does.
+    package func encode(_ tile: RGBImage, index: Int) async throws -> Latent {
+        try model.encode(tile, index: index)
+    }
 }

@@ -67,9 +67,13 @@ struct Downsampler: Sendable {
             "\(name).conv", channels, channels, size: 3, stride: 2)
     }
 
-    /// (items, h, w, c) to (items, ⌈h/2⌉, ⌈w/2⌉, c).
-    func apply(_ x: DeviceTensor, on backend: any ComputeBackend) -> DeviceTensor {
-        backend.convolution(x, convolution, padding: Padding(1))
+    /// (items, h, w, c) to (items, ⌈h/2⌉, ⌈w/2⌉, c), with the usual padding.
+    func apply(
+        _ x: DeviceTensor,
+        padding: Padding = Padding(1),
+        on backend: any ComputeBackend
+    ) -> DeviceTensor {
+        backend.convolution(x, convolution, padding: padding)
     }
 }
 

@@ -9,8 +9,7 @@ package struct VAEDecoder: Sendable {
 
     private let postQuantization: LinearWeights?
     private let convolutionIn: ConvolutionWeights
-    private let middle: [ResidualBlock]
-    private let attention: VAEAttention?
+    private let middle: VAEMiddle
     private let blocks: [Block]
     private let normOut: NormWeights
     private let convolutionOut: ConvolutionWeights
@@ -19,9 +18,6 @@ package struct VAEDecoder: Sendable {
         let residuals: [ResidualBlock]
         let upsampler: Upsampler?
     }
-
-    /// The autoencoder's normalisations do not follow a configuration.
-    fileprivate static let epsilon = 1e-6
 
     /// Loads the decoder. Throws ``WeightsError`` naming what is missing or has another shape.
     package init(
@@ -32,35 +28,22 @@ package struct VAEDecoder: Sendable {
     ) throws(WeightsError) {
         let loader = LayerLoader(
             store: weights, backend: backend, preparation: preparation)
-        let groups = configuration.normGroups
         let channels = configuration.blockOutChannels
         let top = channels[channels.count - 1]
-        func residual(
-            _ name: String,
-            _ layout: ResidualLayout
-        ) throws(WeightsError) -> ResidualBlock {
-            try ResidualBlock(
-                loader, name, layout, embedding: 0, groups: groups, epsilon: Self.epsilon)
-        }
         self.configuration = configuration
         let latent = configuration.latentChannels
         postQuantization =
             configuration.hasPostQuantConvolution
             ? try loader.pointwise("post_quant_conv", latent, latent) : nil
         convolutionIn = try loader.convolution("decoder.conv_in", latent, top, size: 3)
-        middle = try Array(loading: 0..<2) { (_, index) throws(WeightsError) in
-            try residual(
-                "decoder.mid_block.resnets.\(index)", ResidualLayout(input: top, output: top))
-        }
-        attention =
-            configuration.hasMidAttention
-            ? try VAEAttention(
-                loader, "decoder.mid_block.attentions.0", channels: top, groups: groups) : nil
+        middle = try VAEMiddle(loader, "decoder", configuration)
         blocks = try Array(loading: configuration.decoderBlocks) {
             (_, layout) throws(WeightsError) in
             let residuals = try Array(loading: layout.residuals) {
                 (index, shape) throws(WeightsError) in
-                try residual("\(layout.name).resnets.\(index)", shape)
+                try ResidualBlock(
+                    loader, "\(layout.name).resnets.\(index)", shape, embedding: 0,
+                    groups: configuration.normGroups, epsilon: VAEMiddle.epsilon)
             }
             let output = layout.residuals[layout.residuals.count - 1].output
             let upsampler =
@@ -78,9 +61,7 @@ package struct VAEDecoder: Sendable {
     package func decode(_ latents: DeviceTensor, on backend: any ComputeBackend) -> DeviceTensor {
         let start = postQuantization.map { backend.linear(latents, $0) } ?? latents
         var hidden = backend.convolution(start, convolutionIn, padding: Padding(1))
-        hidden = middle[0].apply(hidden, on: backend)
-        hidden = attention?.apply(hidden, on: backend) ?? hidden
-        hidden = middle[1].apply(hidden, on: backend)
+        hidden = middle.apply(hidden, on: backend)
         for block in blocks {
             for residual in block.residuals { hidden = residual.apply(hidden, on: backend) }
             if let upsampler = block.upsampler {
@@ -89,7 +70,8 @@ package struct VAEDecoder: Sendable {
             }
         }
         hidden = backend.groupNorm(
-            hidden, normOut, groups: configuration.normGroups, epsilon: Self.epsilon, silu: true)
+            hidden, normOut, groups: configuration.normGroups, epsilon: VAEMiddle.epsilon,
+            silu: true)
         return backend.convolution(hidden, convolutionOut, padding: Padding(1))
     }
 
@@ -102,38 +84,5 @@ package struct VAEDecoder: Sendable {
             Double(positions) * Double(configuration.scaleFactor)
             * Double(configuration.scaleFactor)
         return 3 * pixels * Double(widest) * 4
-    }
-}
-
-/// One head of self-attention over the pixels, after group normalisation.
-private struct VAEAttention: Sendable {
-    private let norm: NormWeights
-    private let groups: Int
-    private let query: LinearWeights
-    private let key: LinearWeights
-    private let value: LinearWeights
-    private let output: LinearWeights
-
-    init(
-        _ loader: LayerLoader,
-        _ name: String,
-        channels: Int,
-        groups: Int
-    ) throws(WeightsError) {
-        norm = try loader.norm("\(name).group_norm", channels)
-        self.groups = groups
-        query = try loader.pointwise("\(name).to_q", channels, channels)
-        key = try loader.pointwise("\(name).to_k", channels, channels)
-        value = try loader.pointwise("\(name).to_v", channels, channels)
-        output = try loader.pointwise("\(name).to_out.0", channels, channels)
-    }
-
-    func apply(_ x: DeviceTensor, on backend: any ComputeBackend) -> DeviceTensor {
-        let normalized = backend.groupNorm(
-            x, norm, groups: groups, epsilon: VAEDecoder.epsilon, silu: false)
-        let seen = backend.attention(
-            queries: backend.linear(normalized, query), keys: backend.linear(normalized, key),
-            values: backend.linear(normalized, value), heads: 1, causal: false)
-        return backend.linear(seen, output, residual: x)
     }
 }

@@ -101,6 +101,7 @@ let package = Package(
         // Pure: values in, values out. The two columns, maths and cluster, never import each other.
         library("Tensors", ["CChecksum"], settings: computing),
         library("Sampling", ["Tensors"], settings: computing),
+        library("ImageFilters", ["Tensors", "Sampling"], settings: computing),
         library("Denoising", ["Tensors", "Sampling"], settings: computing),
         library("Locking"),
         library("NetworkAddresses"),
@@ -190,6 +191,7 @@ let package = Package(
         tests("TensorsTests", ["Tensors"]),
         tests("LockingTests", ["Locking"]),
         tests("NetworkAddressesTests", ["NetworkAddresses"]),
+        tests("ImageFiltersTests", ["ImageFilters", "Tensors"]),
         tests("SamplingTests", ["Sampling", "Tensors"], exclude: ["Goldens"]),
         tests("DenoisingTests", ["Denoising", "Sampling", "Tensors"]),
         tests("ClusterCoreTests", ["ClusterCore", deque, ordered]),

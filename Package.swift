@@ -93,7 +93,7 @@ let package = Package(
         ),
         .target(name: "CWireMessages", linkerSettings: [.linkedLibrary("protobuf-c")]),
         .target(
-            name: "CPNGWriter",
+            name: "CPNG",
             cSettings: optimised,
             linkerSettings: [.linkedLibrary("png16")]
         ),
@@ -118,8 +118,9 @@ let package = Package(
             settings: computing
         ),
         library(
-            "ImageOutput", ["Tensors", "Denoising", "DurableFiles", "CPNGWriter"],
+            "ImageOutput", ["Tensors", "Denoising", "DurableFiles", "CPNG"],
             settings: computing),
+        library("ImageInput", ["Tensors", "Denoising", "CPNG"], settings: computing),
         library(
             "WireCodec", ["ClusterCore", "Denoising", "Sampling", "Tensors", "CWireMessages"],
             settings: computing),
@@ -206,6 +207,12 @@ let package = Package(
             ]
         ),
         tests("ImageOutputTests", ["ImageOutput", "Denoising", "DurableFiles"]),
+        tests(
+            "ImageInputTests",
+            [
+                "ImageInput", "DiffusionModels", "ComputeBackends", "Denoising", "Tensors",
+            ]
+        ),
         tests("WireCodecTests", ["WireCodec", "ClusterCore", "Denoising", "Tensors"]),
         tests(
             "ZeroMQTransportTests",
@@ -246,8 +253,8 @@ if Context.environment["TESSERA_FUZZ"] == "1" {
         .executableTarget(
             name: "tessera-fuzz",
             dependencies: [
-                "ClusterCore", "ClusterRuntime", "Denoising", "DiffusionModels", "Locking",
-                "Tensors", "TextToImage", "WireCodec", "ZeroMQTransport", logging,
+                "ClusterCore", "ClusterRuntime", "Denoising", "DiffusionModels", "ImageInput",
+                "Locking", "Tensors", "TextToImage", "WireCodec", "ZeroMQTransport", logging,
             ],
             path: "Tests/Fuzzing/Targets",
             swiftSettings: house

@@ -1,4 +1,4 @@
-internal import CPNGWriter
+internal import CPNG
 
 /// A whole PNG in memory: what was written, read back.
 package struct PNGPicture: Equatable, Sendable {

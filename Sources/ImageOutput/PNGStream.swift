@@ -1,4 +1,4 @@
-internal import CPNGWriter
+internal import CPNG
 package import DurableFiles
 internal import Glibc
 

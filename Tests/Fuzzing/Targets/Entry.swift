@@ -27,6 +27,7 @@ private let targets: [String: any FuzzTarget.Type] = [
     "configuration": ConfigurationTarget.self,
     "state": StateTarget.self,
     "keys": KeysTarget.self,
+    "picture": PictureTarget.self,
 ]
 
 private let target: any FuzzTarget.Type = {

@@ -1,7 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "CPNGWriter.h"
+#include "CPNG.h"
 #include "png_failure.h"
 
 typedef struct {

@@ -1,6 +1,6 @@
-// PNG output over libpng, row by row into memory, from where the caller takes the bytes. All of
-// libpng's longjmp error handling stays inside this library: functions that can fail return 0 for
-// success or -1 with a sentence in `error`.
+// PNG over libpng: output row by row into memory, from where the caller takes the bytes, and input
+// row by row from a file. All of libpng's longjmp error handling stays inside this library:
+// functions that can fail return 0 for success or -1 with a sentence in `error`.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -53,3 +53,29 @@ typedef struct {
 int tsr_png_read(const char *path, tsr_png_picture *picture, char error[TSR_PNG_ERROR_LENGTH]);
 
 void tsr_png_free_picture(tsr_png_picture *picture);
+
+typedef struct tsr_png_reader tsr_png_reader;
+
+typedef struct {
+    uint32_t pixels_per_side;
+    uint64_t interlaced_pixels; // an interlaced picture lies in memory whole
+} tsr_png_limits;
+
+/// Begins to read the picture that the descriptor's file holds from its start; the descriptor is
+/// the reader's from now on. Returns NULL with a sentence in `error` on failure, the descriptor
+/// closed.
+tsr_png_reader *tsr_png_open(int descriptor, const tsr_png_limits *limits,
+                             char error[TSR_PNG_ERROR_LENGTH]);
+
+uint32_t tsr_png_width(const tsr_png_reader *reader);
+
+uint32_t tsr_png_height(const tsr_png_reader *reader);
+
+/// Reads the next row, top to bottom, into three planes of `width` numbers in 0 ... 1; what is
+/// transparent lies over white. The last row comes with a check of the rest of the file. Not to be
+/// called after the last row, nor after a failure.
+int tsr_png_next_row(tsr_png_reader *reader, float *red, float *green, float *blue,
+                     char error[TSR_PNG_ERROR_LENGTH]);
+
+/// Frees the reader and closes its file; NULL is fine.
+void tsr_png_close(tsr_png_reader *reader);

@@ -4,7 +4,7 @@
 #include <setjmp.h>
 #include <stdio.h>
 
-#include "CPNGWriter.h"
+#include "CPNG.h"
 
 typedef struct {
     jmp_buf jump;

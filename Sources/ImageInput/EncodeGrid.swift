@@ -5,7 +5,10 @@ package import Denoising
 ///
 /// A tile has a core and, where the picture goes on, a halo around it that the encoder sees and
 /// nobody keeps. Neighbouring cores have a quarter of their side in common, over which the later
-/// one fades in. Without a halo these are the tiles and ramps of decoding.
+/// one fades in. Without a halo these are the tiles and ramps of decoding, and the right ones for an
+/// autoencoder whose norms and attention look at a tile as a whole: with the shipped model, tiles of
+/// the native 16 bring its own pictures back by 39 dB without a halo, by 37 with one of 2, and the
+/// whole encoded at once by 30. A halo is for encoders of a bounded reach.
 ///
 /// Extents are in latent pixels, and a latent pixel is ``scaleFactor`` pixels of the picture. A
 /// picture whose sides are no multiples of that is continued by its last row and column.

@@ -1,5 +1,6 @@
 import Glibc
 import ImageInput
+import Tensors
 
 /// Any PNG: it is refused, or all its rows have numbers between 0 and 1.
 enum PictureTarget: FuzzTarget {
@@ -24,7 +25,9 @@ enum PictureTarget: FuzzTarget {
         guard let reader = try? PNGReader(path: path) else { return }
         while reader.rowsLeft > 0 {
             guard let band = try? reader.read(rows: min(reader.rowsLeft, 3)) else { return }
-            guard band.values.allSatisfy((0...1).contains) else { broken("a value beyond 1") }
+            guard band.values.allSatisfy({ $0 >= 0 && $0 <= 1 }) else {
+                broken("a value that is not in 0 ... 1")
+            }
         }
     }
 

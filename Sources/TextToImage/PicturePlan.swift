@@ -18,7 +18,7 @@ package struct PicturePlan: Sendable {
         let geometry = try Self.geometry(of: model)
         let entry = try Schedulers.entry(
             named: request.scheduler, configuration: model.scheduler)
-        guard request.steps > 0 else { throw PlanningError.noSteps }
+        guard request.steps > 0 else { throw PlanningError.noSteps(request.steps) }
         let scheduler = try entry.makeScheduler(
             configuration: model.scheduler, steps: request.steps)
         let method = try DenoisingMethods.method(named: request.method)

@@ -27,7 +27,8 @@ struct RequestOptions: ParsableArguments {
         help: ArgumentHelp(
             "Pixels as WxH, or Nx for a square of N times the model's native side.",
             valueName: "size"
-        )
+        ),
+        transform: PictureSize.argument
     )
     var size: PictureSize = .timesNative(2)
 
@@ -188,10 +189,18 @@ extension Latent {
     }
 }
 
-extension PictureSize: ExpressibleByArgument {
-    public init?(argument: String) { self.init(argument) }
+extension PictureSize: CustomStringConvertible {
+    /// The value of `--size`. Throws what was expected instead.
+    static func argument(_ text: String) throws -> PictureSize {
+        guard let size = PictureSize(text) else {
+            throw ValidationError(
+                "expected pixels, such as 4096x2048, or a number above 0 of native sides, such as "
+                    + "4x")
+        }
+        return size
+    }
 
-    public var defaultValueDescription: String {
+    package var description: String {
         switch self {
         case .pixels(let width, let height): "\(width)x\(height)"
         case .timesNative(let factor): factor == factor.rounded() ? "\(Int(factor))x" : "\(factor)x"

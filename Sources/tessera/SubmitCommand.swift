@@ -104,7 +104,7 @@ struct SubmitCommand: AsyncParsableCommand {
 
     private func order(seed: UInt64) throws -> JobOrder {
         JobOrder(
-            size: options.size.defaultValueDescription,
+            size: options.size.description,
             request: options.request(width: 0, height: 0, seed: seed),
             output: Self.absolute(output),
             saveLatents: saveLatents.map(Self.absolute),

@@ -118,7 +118,7 @@ struct MethodConformanceTests {
         #expect(error(width: -5) == .belowNative(height: 128, width: -5, nativePixels: 64))
         #expect(
             error(width: .max) == .tooLarge(height: 128, width: .max, limit: 65_536))
-        #expect(error { $0.schedule.timesteps = [] } == .noSteps)
+        #expect(error { $0.schedule.timesteps = [] } == .noSteps(0))
         #expect(error { $0.viewsPerTask = 0 } == .invalidViewsPerTask(0))
         #expect(error { $0.guidanceScale = .nan } != nil)
         #expect(error { $0.guidanceRescale = 2 } != nil)
@@ -186,7 +186,7 @@ struct PlanningErrorTests {
     func sentences() {
         let errors: [PlanningError] = [
             .belowNative(height: 512, width: 900, nativePixels: 1024),
-            .tooLarge(height: 70_000, width: 1024, limit: 65_536), .noSteps,
+            .tooLarge(height: 70_000, width: 1024, limit: 65_536), .noSteps(-1),
             .strideOutOfRange(200, window: 128), .structureStepsOutOfRange(60, steps: 50),
             .optionWithoutEffect("a stride", method: "direct"),
         ]

@@ -23,6 +23,12 @@ private let mistakes: [Mistake] = [
     Mistake(
         name: "a size that is no size", arguments: ["--size", "big"], status: 64,
         mentions: ["big"]),
+    Mistake(
+        name: "a size of nothing", arguments: ["--size", "0x"], status: 64,
+        mentions: ["0x", "4096x2048", "above 0"]),
+    Mistake(
+        name: "fewer steps than none", arguments: ["--steps", "-1"], status: 64,
+        mentions: ["-1 steps"]),
     Mistake(name: "no steps", arguments: ["--steps", "0"], status: 64, mentions: ["steps", "0"]),
     Mistake(
         name: "an unknown method", arguments: ["--method", "magic"], status: 64,

@@ -40,7 +40,7 @@ extension PlanRequest {
         guard height <= limit, width <= limit else {
             throw .tooLarge(height: height, width: width, limit: limit)
         }
-        guard stepCount > 0 else { throw .noSteps }
+        guard stepCount > 0 else { throw .noSteps(stepCount) }
         guard viewsPerTask > 0 else { throw .invalidViewsPerTask(viewsPerTask) }
         for scale in [guidanceScale, refinementGuidanceScale ?? guidanceScale]
         where !scale.isFinite || abs(scale) > 1000 {

@@ -7,7 +7,8 @@ package enum PlanningError: Error, Equatable, CustomStringConvertible {
     case tooLarge(height: Int, width: Int, limit: Int)
     /// A step would have more views than ``PlanLimits/viewsPerStep``.
     case tooManyViews(Int, limit: Int)
-    case noSteps
+    /// Fewer steps than one.
+    case noSteps(Int)
     case strideOutOfRange(Int, window: Int)
     case structureStepsOutOfRange(Int, steps: Int)
     case invalidNumber(String, value: Double, expected: String)
@@ -31,8 +32,8 @@ package enum PlanningError: Error, Equatable, CustomStringConvertible {
         case .tooManyViews(let count, let limit):
             "a step would have \(count) views, more than the limit of \(limit); "
                 + "use a larger stride or a smaller picture"
-        case .noSteps:
-            "0 steps make no picture; ask for at least 1"
+        case .noSteps(let count):
+            "\(count) steps make no picture; ask for at least 1"
         case .strideOutOfRange(let stride, let window):
             "the stride should lie between 1 and the native window of \(window) latents, "
                 + "got \(stride)"

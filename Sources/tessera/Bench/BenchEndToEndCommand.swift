@@ -23,7 +23,8 @@ struct BenchEndToEndCommand: AsyncParsableCommand {
     @Option(
         help: ArgumentHelp(
             "Pixels as WxH, or Nx for a square of N times the model's native side.",
-            valueName: "size")
+            valueName: "size"),
+        transform: PictureSize.argument
     )
     var size: PictureSize = .timesNative(2)
 

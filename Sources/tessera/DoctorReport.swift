@@ -103,6 +103,10 @@ struct DoctorReport: Encodable {
         )
     }
 
+    private static let otherModel =
+        "name a complete model folder with --model, or write one for trying with: "
+        + "tessera synthesize tiny --output tiny-model"
+
     private static func examineModel(
         _ modelFolder: () throws -> String, _ problems: inout [Problem],
         _ warnings: inout [Problem]
@@ -124,8 +128,7 @@ struct DoctorReport: Encodable {
             problems.append(
                 Problem(
                     finding: "\(error)",
-                    remedy: "name a complete model folder with --model, or write one for trying "
-                        + "with: tessera synthesize tiny --output tiny-model"))
+                    remedy: (error as? WeightsError)?.remedy ?? Self.otherModel))
             return Model(path: path, family: nil, nativeSide: nil, fingerprint: nil)
         }
     }
@@ -163,7 +166,8 @@ extension DoctorReport {
             ("tessera", version),
             (
                 "machine",
-                "\(machine.processor), \(machine.threads) threads, "
+                "\(machine.processor), \(machine.threads) "
+                    + "thread\(machine.threads == 1 ? "" : "s"), "
                     + "\(machine.memoryBytes >> 20) MiB, \(machine.system)"
             ),
         ]

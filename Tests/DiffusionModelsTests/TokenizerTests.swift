@@ -252,6 +252,29 @@ struct AddedTokenTests {
             "what is cut is spelt as the tokens are")
     }
 
+    @Test(
+        "without an id come after all others, in their order",
+        arguments: ["tokenizer_config.json", "special_tokens_map.json"])
+    func additional(file: String) throws {
+        let folder = try folder(.list)
+        let last = try BPETokenizer(folder: folder.path).maximumID
+        try folder.write(
+            #"{"additional_special_tokens": ["<Sun>", {"content": "<moon>"}, "<cat>", "a</w>"]}"#,
+            file)
+        let tokenizer = try BPETokenizer(folder: folder.path)
+        #expect(tokenizer.maximumID == last + 2)
+        #expect(tokenizer.encode("<moon><Sun>") == [last + 2, last + 1])
+        try folder.write(#"{"additional_special_tokens": [7]}"#, file)
+        expectError("additional_special_tokens", "list of tokens") {
+            _ = try BPETokenizer(folder: folder.path)
+        }
+        try folder.write(#"{"additional_special_tokens": ["<Sun>"]}"#, file)
+        try folder.write(#"{"<cat>": 900000}"#, "added_tokens.json")
+        expectError("<Sun>", "added_tokens.json", "gaps") {
+            _ = try BPETokenizer(folder: folder.path)
+        }
+    }
+
     @Test("that the text encoder's table does not reach are refused by name")
     func beyondTheTable() throws {
         let folder = try folder(.decoder)

@@ -38,6 +38,9 @@ struct AddedTokens {
     private(set) var tokens: [String: AddedToken] = [:]
     /// What `bos_token`, `eos_token`, `unk_token` and `pad_token` are.
     private(set) var roles: [String: String] = [:]
+    /// Those of `additional_special_tokens`, in their order. Without an id of their own they come
+    /// after all other tokens.
+    private(set) var additional: [String] = []
 
     init(folder: String) throws(WeightsError) {
         if fileExists("\(folder)/tokenizer.json") { try readTokenizer("\(folder)/tokenizer.json") }
@@ -65,6 +68,7 @@ struct AddedTokens {
             default: throw fields.error(key, expected: "a token")
             }
         }
+        try readAdditional(fields)
         guard case .object(let added)? = fields.value("added_tokens_decoder") else { return }
         for key in added.keys {
             guard case .object(let object)? = added[key], let id = Self.id(Int(key)) else {
@@ -72,6 +76,26 @@ struct AddedTokens {
             }
             try insert(
                 AddedToken(ConfigurationFields(path: path, object: object), id: id), path: path)
+        }
+    }
+
+    private mutating func readAdditional(_ fields: ConfigurationFields) throws(WeightsError) {
+        let key = "additional_special_tokens"
+        guard let value = fields.value(key) else { return }
+        guard case .array(let entries) = value else {
+            throw fields.error(key, expected: "a list of tokens")
+        }
+        for entry in entries {
+            let token: AddedToken
+            switch entry {
+            case .string(let content) where !content.isEmpty:
+                token = tokens[content] ?? AddedToken(content: content)
+            case .object(let object):
+                token = try AddedToken(ConfigurationFields(path: fields.path, object: object))
+            default: throw fields.error(key, expected: "a list of tokens")
+            }
+            try insert(token, path: fields.path)
+            if !additional.contains(token.content) { additional.append(token.content) }
         }
     }
 
@@ -106,10 +130,9 @@ struct AddedTokens {
         let before = tokens[token.content]?.id
         token.id = token.id ?? before
         guard before == nil || before == token.id else {
-            throw .malformed(
-                path: path,
-                reason: "token \"\(token.content.prefix(80))\" has the id \(token.id ?? 0), in "
-                    + "another file \(before ?? 0)")
+            throw .addedToken(
+                path: path, token: token.content,
+                reason: "it has the id \(token.id ?? 0), in another file \(before ?? 0)")
         }
         tokens[token.content] = token
     }

@@ -52,11 +52,10 @@ package struct BPETokenizer: Sendable {
         }
         let beyond = specials.added.filter { $0.key >= rows }
         if let (id, token) = beyond.min(by: { $0.key < $1.key }) {
-            throw .field(
-                path: folder, field: "\"\(token.prefix(80))\", a token that was added",
-                expected: "an id that the text encoder's table of \(rows) rows has (was the text "
-                    + "encoder saved with the tokenizer?)",
-                found: "\(id)")
+            throw .addedToken(
+                path: folder, token: token,
+                reason: "expected an id that the text encoder's table of \(rows) rows has (was "
+                    + "the text encoder saved with the tokenizer?), found \(id)")
         }
     }
 

@@ -23,6 +23,9 @@ struct BPEVocabulary: Sendable {
     /// Stands in for a byte that the file lacks.
     private let unknownID: Int
 
+    /// How many tokens there are.
+    var count: Int { ids.count }
+
     /// The id of a token, given as the file spells it.
     func id(of token: String) -> Int? { ids[token] }
 

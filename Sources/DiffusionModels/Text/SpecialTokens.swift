@@ -38,7 +38,7 @@ struct SpecialTokens: Sendable {
 
     init(folder: String, vocabulary: BPEVocabulary) throws(WeightsError) {
         let files = try AddedTokens(folder: folder)
-        var known = files.tokens
+        var known = try Self.numbered(files, folder: folder, vocabulary: vocabulary)
         func id(_ key: String, default standard: String) throws(WeightsError) -> Int {
             let content = files.roles[key] ?? standard
             if known[content] == nil { known[content] = AddedToken(content: content) }
@@ -60,10 +60,9 @@ struct SpecialTokens: Sendable {
             guard let id = own ?? flags.id else { continue }
             let other = own == nil ? vocabulary.token(of: id) ?? added[id] : nil
             guard id == flags.id ?? id, other == nil else {
-                throw .malformed(
-                    path: folder,
-                    reason: "id \(flags.id ?? id) belongs to two tokens, one of them "
-                        + "\"\(flags.content.prefix(80))\"")
+                throw .addedToken(
+                    path: folder, token: flags.content,
+                    reason: "id \(flags.id ?? id) belongs to two tokens")
             }
             if own == nil { added[id] = flags.content }
             tokens.append(Token(id: id, flags: flags))
@@ -72,6 +71,30 @@ struct SpecialTokens: Sendable {
         contents = Set(tokens.map(\.flags.content))
         self.tokens = tokens.filter { !$0.scalars.isEmpty }
             .sorted { ($0.scalars.count, $1.id) > ($1.scalars.count, $0.id) }
+    }
+
+    /// The tokens of the files, those of `additional_special_tokens` without an id after all
+    /// others, as transformers appends them. Its ids are counts: where ids have gaps, its versions
+    /// do not agree. Throws ``WeightsError``.
+    private static func numbered(
+        _ files: AddedTokens, folder: String, vocabulary: BPEVocabulary
+    ) throws(WeightsError) -> [String: AddedToken] {
+        var tokens = files.tokens
+        let added = tokens.values.filter { vocabulary.id(of: $0.content) == nil }.compactMap(\.id)
+        var next = added.reduce(vocabulary.maximumID, max) + 1
+        let hasGaps = next != vocabulary.count + added.count
+        for content in files.additional
+        where vocabulary.id(of: content) == nil && tokens[content]?.id == nil {
+            guard !hasGaps else {
+                throw .addedToken(
+                    path: folder, token: content,
+                    reason: "additional_special_tokens has it, no file its id, and the ids of the "
+                        + "others have gaps; write it into added_tokens.json with its id")
+            }
+            tokens[content]?.id = next
+            next += 1
+        }
+        return tokens
     }
 
     /// Adds what the vocabulary's own files do not say.

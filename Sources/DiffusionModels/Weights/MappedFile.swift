@@ -15,10 +15,15 @@ internal import Glibc
     /// Throws ``WeightsError/missing(path:advice:)`` or ``WeightsError/unreadable(path:reason:)``.
     init(path: String, advice: String) throws(WeightsError) {
         self.path = path
-        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+        // A pipe would be waited for until somebody writes to it.
+        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
         guard descriptor >= 0 else {
-            guard errno == ENOENT else { throw .unreadable(path: path, reason: systemReason()) }
-            throw .absent(path, advice: advice)
+            switch errno {
+            case ENOENT: throw .absent(path, advice: advice)
+            // As a socket is.
+            case ENXIO: throw .unreadable(path: path, reason: Self.irregular)
+            default: throw .unreadable(path: path, reason: systemReason())
+            }
         }
         defer { close(descriptor) }
         var status = stat()
@@ -26,7 +31,7 @@ internal import Glibc
             throw .unreadable(path: path, reason: systemReason())
         }
         guard status.st_mode & S_IFMT == S_IFREG else {
-            throw .unreadable(path: path, reason: "it is not a regular file")
+            throw .unreadable(path: path, reason: Self.irregular)
         }
         count = Int(status.st_size)
         guard count > 0 else {
@@ -45,11 +50,11 @@ internal import Glibc
         unsafe address = UnsafeRawPointer(mapping)
         let start = unsafe UnsafeRawBufferPointer(start: mapping, count: count)
         guard unsafe !start.starts(with: Self.pointerMark) else {
-            throw .malformed(
-                path: path,
-                reason: "it is a Git LFS pointer, not the file itself; git lfs pull fetches that")
+            throw .pointer(path: path)
         }
     }
+
+    private static let irregular = "it is not a regular file"
 
     /// What stands in a repository for a file that Git LFS keeps elsewhere begins so
     /// (git-lfs, docs/spec.md).

@@ -8,6 +8,12 @@ package enum WeightsError: Error, Equatable, CustomStringConvertible {
     case missing(path: String, advice: String)
     /// The system refused; `reason` is its own text.
     case unreadable(path: String, reason: String)
+    /// Nothing is at `path`, because `link` on the way to it points to nothing.
+    case brokenLink(path: String, link: String, target: String)
+    /// Git LFS keeps the file elsewhere.
+    case pointer(path: String)
+    /// A token that was added to a vocabulary does not fit the model's other files.
+    case addedToken(path: String, token: String, reason: String)
     /// The file as a whole is not what it claims to be.
     case malformed(path: String, reason: String)
     /// A configuration file says something this program cannot do; `field` is the one.
@@ -30,6 +36,12 @@ package enum WeightsError: Error, Equatable, CustomStringConvertible {
             "\(path) is missing; \(advice)"
         case .unreadable(let path, let reason):
             "\(path) cannot be read: \(reason)"
+        case .brokenLink(let path, let link, let target):
+            "\(path) cannot be read: \(link) is a link to \(target), which is not there"
+        case .pointer(let path):
+            "\(path) is a Git LFS pointer, not the file itself; git lfs pull fetches that"
+        case .addedToken(let path, let token, let reason):
+            "\(path): \"\(token.prefix(80))\", a token that was added: \(reason)"
         case .malformed(let path, let reason):
             "\(path) is damaged or of another kind: \(reason)"
         case .field(let path, let field, let expected, let found):
@@ -55,7 +67,21 @@ extension WeightsError {
         guard let (link, target) = danglingLink(on: path) else {
             return .missing(path: path, advice: advice)
         }
-        return .unreadable(path: path, reason: "\(link) is a link to \(target), which is not there")
+        return .brokenLink(path: path, link: link, target: target)
+    }
+
+    /// What mends it, for those with a mending of their own; nil for others.
+    package var remedy: String? {
+        switch self {
+        case .pointer:
+            "run git lfs pull in the model's folder, which fetches the files"
+        case .brokenLink(_, let link, let target):
+            "put back what \(link) points to, \(target), or the file itself in the link's place"
+        case .addedToken:
+            "take the tokenizer's and the text encoder's folders from one place, saved after the "
+                + "token was added, or take it out of the tokenizer's files"
+        default: nil
+        }
     }
 
     /// A file that could not be written.

@@ -222,6 +222,50 @@ struct ModelFolderTests {
         }
     }
 
+    @Test(
+        "a pipe in place of a file is refused at once",
+        arguments: [
+            "model_index.json", "unet/diffusion_pytorch_model.safetensors", "unet/config.json",
+            "tokenizer/vocab.json", "scheduler/scheduler_config.json",
+        ])
+    func pipes(name: String) throws {
+        let folder = try tiny()
+        let path = "\(folder.path)/\(name)"
+        try FileManager.default.removeItem(atPath: path)
+        try #require(mkfifo(path, 0o600) == 0)
+        expectError("\(path) cannot be read: it is not a regular file") {
+            _ = try ModelFolder(path: folder.path).fingerprint()
+        }
+    }
+
+    @Test("a scheduler that names no class has the one that the index names")
+    func schedulerClass() throws {
+        let folder = try tiny()
+        let name = "scheduler/scheduler_config.json"
+        try edit(folder, name, "_class_name", "_no_class_name")
+        #expect(try ModelFolder(path: folder.path).scheduler.className == "EulerDiscreteScheduler")
+        try edit(
+            folder, "model_index.json", "EulerDiscreteScheduler", "FlowMatchEulerDiscreteScheduler")
+        let scheduler = try ModelFolder(path: folder.path).scheduler
+        for entry in Schedulers.all {
+            #expect(throws: SamplingError.otherSchedule("FlowMatchEulerDiscreteScheduler")) {
+                try entry.makeScheduler(configuration: scheduler, steps: 2)
+            }
+        }
+    }
+
+    @Test("what is wrong with a file has a remedy of its own where there is one")
+    func remedies() {
+        for (error, word) in [
+            (WeightsError.pointer(path: "a"), "git lfs pull"),
+            (.brokenLink(path: "a", link: "l", target: "../blobs/1"), "../blobs/1"),
+            (.addedToken(path: "a", token: "<cat>", reason: "x"), "tokenizer's files"),
+        ] {
+            #expect(error.remedy?.contains(word) == true, "\(error)")
+        }
+        #expect(WeightsError.missing(path: "a", advice: "b").remedy == nil)
+    }
+
     @Test("what one component gives must be what the next takes")
     func disagreement() throws {
         let folder = try tiny()

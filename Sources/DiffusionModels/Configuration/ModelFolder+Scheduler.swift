@@ -3,7 +3,10 @@ internal import Sampling
 
 extension ModelFolder {
     /// Decodes a `scheduler_config.json`; what its values mean is checked when a scheduler is made.
-    static func readScheduler(_ path: String) throws(WeightsError) -> SchedulerConfiguration {
+    /// Without a class of its own it is of `className`.
+    static func readScheduler(
+        _ path: String, className: String? = nil
+    ) throws(WeightsError) -> SchedulerConfiguration {
         let bytes = try readFile(
             path, limit: 1 << 20, adviceWhenMissing: "complete the model folder")
         // Our own parser first: it says where a text stops being JSON.
@@ -11,7 +14,10 @@ extension ModelFolder {
             throw .malformed(path: path, reason: "expected a JSON object")
         }
         do {
-            return try JSONDecoder().decode(SchedulerConfiguration.self, from: Data(bytes))
+            var configuration = try JSONDecoder().decode(
+                SchedulerConfiguration.self, from: Data(bytes))
+            configuration.className = configuration.className ?? className
+            return configuration
         } catch DecodingError.typeMismatch(let type, let context),
             DecodingError.valueNotFound(let type, let context)
         {

@@ -44,7 +44,8 @@ package struct ModelFolder: Sendable {
     package let vaeWeights: WeightStore
     /// One for Stable Diffusion, two for SDXL.
     package let textEncoders: [TextEncoderFiles]
-    /// From `scheduler/scheduler_config.json`, not yet checked.
+    /// From `scheduler/scheduler_config.json`, not yet checked; its class from `model_index.json`
+    /// where it names none.
     package let scheduler: SchedulerConfiguration
     /// No negative prompt means zeros instead of the embedding of an empty text.
     package let forcesZerosForEmptyPrompt: Bool
@@ -62,7 +63,8 @@ package struct ModelFolder: Sendable {
         self.path = path
         family = index.family
         forcesZerosForEmptyPrompt = index.forcesZerosForEmptyPrompt
-        scheduler = try Self.readScheduler("\(path)/scheduler/scheduler_config.json")
+        scheduler = try Self.readScheduler(
+            "\(path)/scheduler/scheduler_config.json", className: index.schedulerClass)
         unet = try UNetConfiguration(path: "\(path)/unet/config.json")
         vae = try VAEConfiguration(path: "\(path)/vae/config.json")
         unetWeights = try WeightStore(component: "\(path)/unet")

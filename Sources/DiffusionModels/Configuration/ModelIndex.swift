@@ -3,6 +3,8 @@ struct ModelIndex: Equatable, Sendable {
     let family: ModelFamily
     /// No negative prompt means zeros instead of the embedding of an empty text.
     let forcesZerosForEmptyPrompt: Bool
+    /// The scheduler's class; nil when it is no text.
+    let schedulerClass: String?
 
     /// Reads `folder/model_index.json`. Throws ``WeightsError``: the folder or the file is
     /// missing or damaged, it is another pipeline, or a component is not listed.
@@ -19,6 +21,7 @@ struct ModelIndex: Equatable, Sendable {
         }
         self.family = family
         for component in family.components { try Self.checkPresent(component, in: fields) }
+        schedulerClass = Self.className(of: "scheduler", in: fields)
         forcesZerosForEmptyPrompt =
             try fields.bool("force_zeros_for_empty_prompt", default: true)
             && family == .stableDiffusionXL
@@ -27,6 +30,15 @@ struct ModelIndex: Equatable, Sendable {
     private static let advice =
         "give a folder in the diffusers layout (model_index.json, unet, vae, text_encoder, "
         + "tokenizer, scheduler), for instance SDXL's, or write one with tessera synthesize"
+
+    private static func className(
+        of component: String, in fields: ConfigurationFields
+    ) -> String? {
+        guard case .array(let entry)? = fields.value(component),
+            case .string(let name)? = entry.last
+        else { return nil }
+        return name
+    }
 
     /// The index names a library and a class for every component that is there.
     private static func checkPresent(

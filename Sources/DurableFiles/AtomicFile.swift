@@ -36,6 +36,7 @@ package struct AtomicFile: ~Copyable {
         path: String, access: FileAccess = .everyone, replacing: Bool = true
     ) throws(FileFailure) {
         let target = try FileTarget(path)
+        try target.checkFolder()
         let existing = try target.existing()
         if let existing {
             guard replacing else { throw FileFailure(path: path, code: EEXIST) }

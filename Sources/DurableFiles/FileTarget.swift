@@ -61,9 +61,24 @@ final class FileTarget: Sendable {
         return status
     }
 
+    /// Refuses a folder whose files cannot be renamed or removed: one that is append-only lets them
+    /// be made, and they would stay.
+    func checkFolder() throws(FileFailure) {
+        guard let attribute = FileAttribute(of: ".", in: folder) else { return }
+        throw FileFailure(
+            path: path, code: EPERM,
+            reason: "the folder \(folderPath) is \(attribute.rawValue), so that no file can be put "
+                + "there")
+    }
+
     /// Refuses a file that this process may not write, or that the system will not let be renamed
     /// over: what a rename alone would find out too late, or not at all.
     func checkReplaceable(_ status: stat) throws(FileFailure) {
+        if let attribute = FileAttribute(of: name, in: folder) {
+            throw FileFailure(
+                path: path, code: EPERM,
+                reason: "it is \(attribute.rawValue) and cannot be replaced")
+        }
         guard unsafe faccessat(folder, name, W_OK, AT_EACCESS) == 0 else {
             let failure = FileFailure.ofLastCall(path: path)
             guard failure.code == EACCES else { throw failure }
@@ -221,6 +236,36 @@ enum FileKind: String {
             case S_IFSOCK: .socket
             default: .unknown
             }
+    }
+}
+
+/// What chattr(1) sets and keeps even root from replacing a file.
+private enum FileAttribute: String {
+    case immutable = "immutable (chattr +i)"
+    case appendOnly = "append-only (chattr +a)"
+
+    /// `FS_IOC_GETFLAGS`, `FS_IMMUTABLE_FL` and `FS_APPEND_FL` of ioctl_iflags(2), which Swift's
+    /// Glibc does not show.
+    private static let (request, immutableFlag, appendFlag): (UInt, CInt, CInt) = (
+        0x8008_6601, 0x10, 0x20
+    )
+
+    /// Nil without one, and where the file system does not say.
+    init?(of name: String, in folder: Int32) {
+        let descriptor = unsafe openat(
+            folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
+        guard descriptor >= 0 else { return nil }
+        defer { close(descriptor) }
+        // The system writes an int, whatever the request's own size says.
+        var flags: (CInt, CInt) = (0, 0)
+        guard unsafe ioctl(descriptor, Self.request, &flags) == 0 else { return nil }
+        if flags.0 & Self.immutableFlag != 0 {
+            self = .immutable
+        } else if flags.0 & Self.appendFlag != 0 {
+            self = .appendOnly
+        } else {
+            return nil
+        }
     }
 }
 

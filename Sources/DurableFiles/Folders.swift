@@ -31,16 +31,25 @@ package func makeFolder(_ path: String) throws(FileFailure) {
 }
 
 /// The bytes of a small file; nil when it is not there. Throws ``FileFailure`` when the system
-/// refuses or the file has more than `limit` bytes.
+/// refuses, it is no regular file, or it has more than `limit` bytes.
 package func readSmallFile(
     _ path: String, limit: Int = 1 << 20
 ) throws(FileFailure) -> [UInt8]? {
-    let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+    // A pipe would be waited for until somebody writes to it.
+    let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
     guard descriptor >= 0 else {
         if errno == ENOENT { return nil }
         throw .ofLastCall(path: path)
     }
     defer { close(descriptor) }
+    var status = stat()
+    guard unsafe fstat(descriptor, &status) == 0 else { throw .ofLastCall(path: path) }
+    let kind = FileKind(status)
+    guard kind == .file else {
+        throw FileFailure(
+            path: path, code: kind == .folder ? EISDIR : EINVAL,
+            reason: "it is \(kind.rawValue), not a file")
+    }
     var bytes = [UInt8](repeating: 0, count: limit + 1)
     var length = 0
     while length < bytes.count {

@@ -41,6 +41,31 @@ final class OutputPlaceTests: Sendable {
         }
     }
 
+    @Test(
+        "what the append-only or immutable attribute keeps from being replaced is refused at once",
+        .enabled(if: Attribute.canBeSet, "chattr does not work here"),
+        arguments: ["a", "i"])
+    func attributes(attribute: String) throws {
+        try AtomicFile.write([1], to: path)
+        for place in [path, folder.path] {
+            let attribute = try #require(Attribute(attribute, on: place))
+            let failure = #expect(throws: FileFailure.self) { try OutputPlace(path) }
+            #expect(failure?.code == EPERM, "\(failure.debugDescription)")
+            #expect(
+                failure?.reason.contains("chattr +\(attribute.letter)") == true,
+                "\(failure.debugDescription)")
+            #expect(try folder.contents == ["a"])
+        }
+        _ = try OutputPlace(path)
+    }
+
+    @Test("a pipe in a small file's place is refused instead of waited for")
+    func pipeForFile() throws {
+        try #require(mkfifo(path, 0o600) == 0)
+        let failure = #expect(throws: FileFailure.self) { try readSmallFile(path) }
+        #expect(failure?.reason == "it is a pipe, not a file")
+    }
+
     private func symlink(_ target: String, at name: String) throws {
         try FileManager.default.createSymbolicLink(
             atPath: folder.path(name), withDestinationPath: target)

@@ -84,6 +84,17 @@ package struct HostPort: Hashable, Sendable, CustomStringConvertible {
         return port
     }
 
+    /// Refuses an address of several machines, at which no connection can begin or end.
+    private static func single(_ address: IPAddress) throws(AddressProblem) -> IPAddress {
+        if address.isMulticast {
+            throw AddressProblem("\(address) is a multicast address, not one machine's")
+        }
+        if address.isBroadcast(among: .all) {
+            throw AddressProblem("\(address) is a broadcast address, not one machine's")
+        }
+        return address
+    }
+
     private static func host(_ text: String) throws(AddressProblem) -> Host {
         if text.isEmpty { throw AddressProblem("it has no host") }
         if text == "*" { return .any }
@@ -95,9 +106,9 @@ package struct HostPort: Hashable, Sendable, CustomStringConvertible {
                         ? "'\(inner)' is no IPv6 address with an interface of this machine"
                         : "'\(inner)' is no IPv6 address")
             }
-            return .address(address)
+            return .address(try single(address))
         }
-        if let address = IPAddress(text) { return .address(address) }
+        if let address = IPAddress(text) { return .address(try single(address)) }
         // The system would take 10.1 for 10.0.0.1.
         guard !text.allSatisfy({ $0.isNumber || $0 == "." }) else {
             throw AddressProblem("'\(text)' is no IPv4 address")

@@ -60,6 +60,15 @@ package struct IPAddress: Hashable, Sendable, CustomStringConvertible {
     /// Whether it names every address of its family instead of one.
     package var isAny: Bool { bytes.allSatisfy { $0 == 0 } }
 
+    /// Whether it is of many machines at once: 224.0.0.0/4, ff00::/8.
+    var isMulticast: Bool { family == .v4 ? bytes[0] & 0xF0 == 224 : bytes[0] == 0xFF }
+
+    /// Whether it is of all machines of a network: 255.255.255.255, or an interface's own.
+    func isBroadcast(among all: [NetworkInterface]) -> Bool {
+        bytes == [255, 255, 255, 255]
+            || family == .v4 && all.contains { $0.broadcast == self && $0.address != self }
+    }
+
     /// Whether it means something only on one link: 169.254.0.0/16, fe80::/10.
     package var isLinkLocal: Bool {
         family == .v4

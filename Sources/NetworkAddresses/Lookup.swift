@@ -1,11 +1,18 @@
 internal import Glibc
 
 /// Why a name leads nowhere.
-package struct LookupFailure: Error, Hashable, Sendable, CustomStringConvertible {
-    package let name: String
-    package let reason: String
+package enum LookupFailure: Error, Hashable, Sendable, CustomStringConvertible {
+    /// The system knows no address by that name.
+    case unknown(String, reason: String)
+    /// It is an interface of this machine, and has none.
+    case bareInterface(String)
 
-    package var description: String { "'\(name)' cannot be looked up: \(reason)" }
+    package var description: String {
+        switch self {
+        case .unknown(let name, let reason): "'\(name)' cannot be looked up: \(reason)"
+        case .bareInterface(let name): "the interface '\(name)' has no address"
+        }
+    }
 }
 
 /// What the system knows about names.
@@ -16,8 +23,8 @@ package enum Lookup {
     package static func machine(_ name: String) throws(LookupFailure) -> [IPAddress] {
         do throws(LookupFailure) { return try resolve(name) } catch {
             let own = NetworkInterface.addresses(of: name, among: .all)
-            guard !own.isEmpty else { throw error }
-            return own
+            guard own.isEmpty else { return own }
+            throw NetworkInterface.isKnown(name) ? .bareInterface(name) : error
         }
     }
 
@@ -28,11 +35,14 @@ package enum Lookup {
         let interfaces: [NetworkInterface] = .all
         let own = NetworkInterface.addresses(of: name, among: interfaces)
         if !own.isEmpty { return own }
-        let found = try resolve(name)
+        let found: [IPAddress]
+        do throws(LookupFailure) { found = try resolve(name) } catch {
+            throw NetworkInterface.isKnown(name) ? .bareInterface(name) : error
+        }
         let here = NetworkInterface.owned(found, among: interfaces)
         guard !here.isEmpty else {
-            throw LookupFailure(
-                name: name,
+            throw .unknown(
+                name,
                 reason: "it means \(found.map(\.description).joined(separator: ", ")), no address "
                     + "of this machine")
         }
@@ -46,8 +56,8 @@ package enum Lookup {
         let status = unsafe getaddrinfo(name, nil, &hints, &list)
         guard status == 0 else {
             let number = errno
-            throw LookupFailure(
-                name: name,
+            throw .unknown(
+                name,
                 reason: status == EAI_SYSTEM
                     ? systemText(number) : unsafe String(cString: gai_strerror(status)))
         }
@@ -63,7 +73,7 @@ package enum Lookup {
             addresses.append(address)
         }
         guard !addresses.isEmpty else {
-            throw LookupFailure(name: name, reason: "it has no address")
+            throw .unknown(name, reason: "it has no address")
         }
         return addresses
     }

@@ -7,8 +7,13 @@ package struct NetworkInterface: Hashable, Sendable {
     let address: IPAddress
     /// Whether it is up and has a link.
     let isRunning: Bool
+    /// What reaches all machines of its network at once; nil where there is no such thing.
+    let broadcast: IPAddress?
 
-    package init(_ name: String, _ address: IPAddress, isRunning: Bool = true) {
+    package init(
+        _ name: String, _ address: IPAddress, isRunning: Bool = true, broadcast: IPAddress? = nil
+    ) {
+        self.broadcast = broadcast
         self.name = name
         self.address = address
         self.isRunning = isRunning
@@ -25,6 +30,9 @@ package struct NetworkInterface: Hashable, Sendable {
     package static func exists(_ name: String, among all: [NetworkInterface] = .all) -> Bool {
         all.contains { $0.name == name }
     }
+
+    /// Whether this machine has an interface of this name, with an address or without.
+    static func isKnown(_ name: String) -> Bool { unsafe if_nametoindex(name) != 0 }
 
     /// Those addresses that something can listen at: the interfaces', and 127.0.0.0/8 as a whole.
     static func owned(_ addresses: [IPAddress], among all: [NetworkInterface]) -> [IPAddress] {
@@ -71,8 +79,15 @@ extension [NetworkInterface] {
             unsafe all.append(
                 NetworkInterface(
                     String(cString: entry.ifa_name), address,
-                    isRunning: flags & running == running))
+                    isRunning: flags & running == running, broadcast: broadcast(of: entry)))
         }
         return all
+    }
+
+    private static func broadcast(of entry: ifaddrs) -> IPAddress? {
+        guard unsafe UInt32(entry.ifa_flags) & UInt32(IFF_BROADCAST) != 0,
+            let pointer = unsafe entry.ifa_ifu.ifu_broadaddr
+        else { return nil }
+        return unsafe SocketAddress(pointer)?.address
     }
 }

@@ -12,8 +12,12 @@ package enum Endpoint: Hashable, Sendable, CustomStringConvertible {
             self = .ipc(String(text.dropFirst(6)))
             return
         }
-        guard text.hasPrefix("tcp://") else {
+        guard text.hasPrefix("tcp://") || text == "ipc://" else {
             throw .invalidEndpoint(text, reason: "it does not begin with tcp:// or ipc://")
+        }
+        guard text != "tcp://", text != "ipc://" else {
+            throw .invalidEndpoint(
+                text, reason: text == "ipc://" ? "it has no path" : "it has no host and no port")
         }
         guard !text.hasSuffix("/") else {
             throw .invalidEndpoint(text, reason: "it ends in a slash")

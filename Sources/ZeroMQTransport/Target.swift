@@ -22,6 +22,9 @@ enum Target: Hashable, Sendable {
         if case .address(let place) = self { place.domain == AF_INET6 } else { false }
     }
 
+    /// Every address of this machine.
+    var isAny: Bool { if case .address(let place) = self { place.address.isAny } else { false } }
+
     func with(port: UInt16) -> Target {
         guard case .address(let place) = self else { return self }
         return .address(SocketAddress(place.address, port: port))
@@ -72,7 +75,9 @@ extension ZMQSocket {
             case EADDRNOTAVAIL: "this machine has no such address"
             default: unsafe String(cString: zmq_strerror(number))
             }
-        let place = target.text == endpoint || target.port == 0 ? "" : " (\(target.text))"
+        // [::] stands for addresses of both families, and says nothing to who wrote *.
+        let isSaid = target.text == endpoint || target.port == 0 || target.isAny
+        let place = isSaid ? "" : " (\(target.text))"
         return .system(operation: "listen on", endpoint: endpoint, reason: reason + place)
     }
 }

@@ -79,6 +79,8 @@ struct HostPortTests {
             ("10.0.0:1", "no IPv4 address"), ("256.1.1.1:1", "no IPv4 address"),
             ("a b:1", "no name of a host"), ("user@host:1", "no name of a host"),
             ("host/path:1", "no name of a host"), ("", "no port"),
+            ("224.0.0.1:1", "a multicast address"), ("239.1.2.3:1", "a multicast address"),
+            ("[ff02::1]:1", "a multicast address"), ("255.255.255.255:1", "a broadcast address"),
         ])
     func refused(text: String, reason: String) {
         let problem = #expect(throws: AddressProblem.self) { try HostPort(text) }
@@ -117,6 +119,38 @@ struct NetworkInterfaceTests {
         let found = ["192.0.2.9", "127.0.1.1", "2001:db8::2", "::1"].map { IPAddress($0)! }
         #expect(NetworkInterface.owned(found, among: all) == Array(found.dropFirst()))
         #expect(NetworkInterface.owned(found, among: []) == [found[1]])
+    }
+
+    @Test("a network's broadcast address is known by its interface")
+    func broadcast() throws {
+        let all = [
+            NetworkInterface("lo", .loopback, broadcast: .loopback),
+            NetworkInterface(
+                "eth0", IPAddress("192.0.2.2")!, broadcast: IPAddress("192.0.2.255")!),
+        ]
+        #expect(try #require(IPAddress("192.0.2.255")).isBroadcast(among: all))
+        #expect(try !#require(IPAddress("192.0.2.254")).isBroadcast(among: all))
+        #expect(!IPAddress.loopback.isBroadcast(among: all))
+    }
+
+    /// The names of interfaces without an address.
+    static let bare: [String] = (UInt32(1)...64).compactMap { index in
+        var name = [CChar](repeating: 0, count: Int(IF_NAMESIZE))
+        guard unsafe if_indextoname(index, &name) != nil else { return nil }
+        let bytes = name.prefix { $0 != 0 }.map(UInt8.init(bitPattern:))
+        let text = String(decoding: bytes, as: UTF8.self)
+        return NetworkInterface.exists(text) ? nil : text
+    }
+
+    @Test(
+        "an interface without an address is said to have none",
+        .enabled(if: !NetworkInterfaceTests.bare.isEmpty, "every interface here has an address"))
+    func bareInterface() throws {
+        let name = Self.bare[0]
+        #expect(throws: LookupFailure.bareInterface(name)) { try Lookup.here(name) }
+        #expect(throws: LookupFailure.bareInterface(name)) { try Lookup.machine(name) }
+        #expect(
+            "\(LookupFailure.bareInterface("eth9"))" == "the interface 'eth9' has no address")
     }
 
     @Test("loopback's interface and name are known, a name of nobody is not")

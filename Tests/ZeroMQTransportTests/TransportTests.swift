@@ -362,7 +362,30 @@ struct EndpointTests {
         #expect(error?.description.contains(router.endpoint) == true)
     }
 
-    @Test("what cannot be dialled is said", arguments: ["tcp://127.0.0.1:*", "tcp://*:5570"])
+    @Test(
+        "a port that is taken is told under the address that was written",
+        .enabled(if: Machine.hasIPv6, "this machine has no ::1"))
+    func takenForAll() throws {
+        let router = try RouterTransport(binding: "tcp://127.0.0.1:*")
+        let port = try #require(try Endpoint(router.endpoint).port)
+        let error = #expect(throws: TransportError.self) {
+            try RouterTransport(binding: "tcp://*:\(port)", insecure: true)
+        }
+        #expect(
+            error?.description
+                == "cannot listen on tcp://*:\(port): Address already in use")
+    }
+
+    @Test(
+        "what begins an endpoint alone lacks the rest",
+        arguments: [("tcp://", "it has no host and no port"), ("ipc://", "it has no path")])
+    func beginnings(text: String, reason: String) {
+        #expect(throws: TransportError.invalidEndpoint(text, reason: reason)) { try Endpoint(text) }
+    }
+
+    @Test(
+        "what cannot be dialled is said",
+        arguments: ["tcp://127.0.0.1:*", "tcp://*:5570", "tcp://224.0.0.1:5570"])
     func wildcard(endpoint: String) {
         #expect(throws: TransportError.self) { try DealerTransport(connecting: endpoint) }
     }

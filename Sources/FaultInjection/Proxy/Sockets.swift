@@ -44,7 +44,10 @@ enum Sockets {
     private static let flags = Int32(
         SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
 
-    static func listen(at address: SocketAddress) throws(ProxyError) -> Int32 {
+    /// `name` is what a person calls the address, where that is something else.
+    static func listen(
+        at address: SocketAddress, called name: String? = nil
+    ) throws(ProxyError) -> Int32 {
         let descriptor = socket(address.domain, flags, 0)
         let size = socklen_t(MemoryLayout<Int32>.size)
         var (on, off): (Int32, Int32) = (1, 0)
@@ -55,7 +58,7 @@ enum Sockets {
         guard descriptor >= 0, isBound, Glibc.listen(descriptor, 128) == 0 else {
             let reason = unsafe String(cString: strerror(errno))
             if descriptor >= 0 { close(descriptor) }
-            throw .system(operation: "listen at", address: "\(address)", reason: reason)
+            throw .system(operation: "listen at", address: name ?? "\(address)", reason: reason)
         }
         return descriptor
     }

@@ -58,7 +58,7 @@ package final class TCPProxy {
         targets = try ProxyError.places(target, Lookup.machine)
         self.conditions = conditions
         let place = try ProxyError.places(listening, Lookup.here)[0]
-        listener = try Sockets.listen(at: place)
+        listener = try Sockets.listen(at: place, called: listening)
         address = "\(SocketAddress(localOf: listener) ?? place)"
     }
 

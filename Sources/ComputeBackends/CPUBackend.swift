@@ -42,7 +42,7 @@ package final class CPUBackend: KernelBackend {
     /// Under a memory limit, OpenBLAS gets now what it would otherwise wait for without end.
     private static func reserveMemory(threads: Int) throws(BackendError) {
         let bytes = threads * Int(TSR_BLAS_BUFFER)
-        let purpose = "the matrix products of \(threads) threads"
+        let purpose = "the matrix products of \(threads) thread\(threads == 1 ? "" : "s")"
         do throws(MemoryShortage) {
             try MemoryLimit.check(bytes, for: purpose, leaving: MemoryLimit.leftAtStart)
         } catch {

@@ -66,7 +66,9 @@ package enum BackendError: Error, Equatable, CustomStringConvertible {
         case .threadCount(let count, let most):
             "\(count) threads: a number from 1 to \(most) is wanted"
         case .cannotStart(let threads):
-            "the system refused to start \(threads) threads; ask for fewer"
+            threads == 1
+                ? "the system refused to start a thread"
+                : "the system refused to start \(threads) threads; ask for fewer"
         case .outOfMemory(let shortage):
             "\(shortage)"
         }

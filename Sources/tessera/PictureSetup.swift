@@ -37,13 +37,14 @@ struct PictureSetup: Sendable {
         }
         return PreparedPicture(
             generator: ImageGenerator(picture: picture, conditioning: encoded.conditioning),
-            notes: encoded.truncations.map { "\($0)" } + ignoredPrompt)
+            notes: encoded.truncations.map { "\($0)" } + picture.ignoredPrompt)
     }
+}
 
+extension PicturePlan {
     /// Says so when the negative prompt has no part in any step.
-    private var ignoredPrompt: [String] {
-        let request = picture.request
-        let isUsed = picture.plan.stages.contains {
+    var ignoredPrompt: [String] {
+        let isUsed = plan.stages.contains {
             ClassifierFreeGuidance(scale: $0.guidanceScale).isActive
         }
         guard !isUsed, request.negativePrompt?.isEmpty == false else { return [] }

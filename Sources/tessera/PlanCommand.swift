@@ -44,10 +44,12 @@ struct PlanCommand: ParsableCommand {
         let model = try options.model.open()
         let latents = try options.readInitialLatents()
         let seed = options.seed.settled()
-        if options.seed == .random { RunReporter(json: false).seed(seed) }
+        let reporter = RunReporter(json: false)
+        if options.seed == .random { reporter.seed(seed) }
         let request = options.request(for: model, seed: seed, initialLatents: latents)
         let picture = try PicturePlan(request: request, model: model)
         _ = try picture.initialNoise(from: latents)
+        for note in picture.ignoredPrompt { reporter.note(note) }
         switch format {
         case .text:
             printLine("\(picture.plan)")

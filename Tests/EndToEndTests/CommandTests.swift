@@ -107,6 +107,15 @@ struct CommandTests {
         for text in [report.output, refusal.errors] { #expect(text.contains(finding), "\(text)") }
     }
 
+    @Test("plan says that a negative prompt has no effect, as generate does")
+    func ignoredPrompt() async throws {
+        let arguments = ["plan", "--size", "1x", "--negative-prompt", "fog", "--guidance-scale"]
+        let without = try await CommandLineTool.run(arguments + ["1"])
+        #expect(without.status == 0 && without.errors.contains("has no effect"), "\(without)")
+        let with = try await CommandLineTool.run(arguments + ["3"])
+        #expect(with.status == 0 && with.errors.isEmpty, "\(with)")
+    }
+
     @Test("TESSERA_MODEL names the model where no flag does")
     func modelFromTheEnvironment() async throws {
         let outcome = try await CommandLineTool.run(

@@ -221,7 +221,8 @@ struct JobsReport: BenchReport {
             problems.append("\(final.descriptors - baseline.descriptors) descriptors leaked")
         }
         if final.threads > baseline.threads {
-            problems.append("\(final.threads - baseline.threads) threads leaked")
+            let count = final.threads - baseline.threads
+            problems.append("\(count) thread\(count == 1 ? "" : "s") leaked")
         }
         if final.children > workers || childrenLeft > 0 {
             problems.append("\(max(final.children - workers, childrenLeft)) processes leaked")

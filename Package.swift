@@ -102,7 +102,7 @@ let package = Package(
         library("Tensors", ["CChecksum"], settings: computing),
         library("Sampling", ["Tensors"], settings: computing),
         library("ImageFilters", ["Tensors", "Sampling"], settings: computing),
-        library("Denoising", ["Tensors", "Sampling"], settings: computing),
+        library("Denoising", ["Tensors", "Sampling", "ImageFilters"], settings: computing),
         library("Locking"),
         library("NetworkAddresses"),
         library("ClusterCore", ["Locking", deque, ordered], settings: computing),
@@ -120,7 +120,7 @@ let package = Package(
         library(
             "ImageOutput", ["Tensors", "Denoising", "DurableFiles", "CPNG"],
             settings: computing),
-        library("ImageInput", ["Tensors", "Denoising", "CPNG"], settings: computing),
+        library("ImageInput", ["Tensors", "CPNG"], settings: computing),
         library(
             "WireCodec", ["ClusterCore", "Denoising", "Sampling", "Tensors", "CWireMessages"],
             settings: computing),
@@ -207,12 +207,7 @@ let package = Package(
             ]
         ),
         tests("ImageOutputTests", ["ImageOutput", "Denoising", "DurableFiles"]),
-        tests(
-            "ImageInputTests",
-            [
-                "ImageInput", "DiffusionModels", "ComputeBackends", "Denoising", "Tensors",
-            ]
-        ),
+        tests("ImageInputTests", ["ImageInput", "Tensors"]),
         tests("WireCodecTests", ["WireCodec", "ClusterCore", "Denoising", "Tensors"]),
         tests(
             "ZeroMQTransportTests",

@@ -727,6 +727,51 @@ void   tessera__wire__decode__free_unpacked
   assert(message->base.descriptor == &tessera__wire__decode__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   tessera__wire__encode__init
+                     (Tessera__Wire__Encode         *message)
+{
+  static const Tessera__Wire__Encode init_value = TESSERA__WIRE__ENCODE__INIT;
+  *message = init_value;
+}
+size_t tessera__wire__encode__get_packed_size
+                     (const Tessera__Wire__Encode *message)
+{
+  assert(message->base.descriptor == &tessera__wire__encode__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tessera__wire__encode__pack
+                     (const Tessera__Wire__Encode *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tessera__wire__encode__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tessera__wire__encode__pack_to_buffer
+                     (const Tessera__Wire__Encode *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tessera__wire__encode__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tessera__Wire__Encode *
+       tessera__wire__encode__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tessera__Wire__Encode *)
+     protobuf_c_message_unpack (&tessera__wire__encode__descriptor,
+                                allocator, len, data);
+}
+void   tessera__wire__encode__free_unpacked
+                     (Tessera__Wire__Encode *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tessera__wire__encode__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   tessera__wire__result__init
                      (Tessera__Wire__Result         *message)
 {
@@ -2508,7 +2553,7 @@ const ProtobufCMessageDescriptor tessera__wire__attempt__descriptor =
   (ProtobufCMessageInit) tessera__wire__attempt__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tessera__wire__task__field_descriptors[5] =
+static const ProtobufCFieldDescriptor tessera__wire__task__field_descriptors[6] =
 {
   {
     "attempt",
@@ -2570,18 +2615,31 @@ static const ProtobufCFieldDescriptor tessera__wire__task__field_descriptors[5] 
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "encode",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Tessera__Wire__Task, question_case),
+    offsetof(Tessera__Wire__Task, encode),
+    &tessera__wire__encode__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tessera__wire__task__field_indices_by_name[] = {
   0,   /* field[0] = attempt */
   1,   /* field[1] = conditioning */
   4,   /* field[4] = decode */
   3,   /* field[3] = denoise */
+  5,   /* field[5] = encode */
   2,   /* field[2] = item */
 };
 static const ProtobufCIntRange tessera__wire__task__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 0, 6 }
 };
 const ProtobufCMessageDescriptor tessera__wire__task__descriptor =
 {
@@ -2591,7 +2649,7 @@ const ProtobufCMessageDescriptor tessera__wire__task__descriptor =
   "Tessera__Wire__Task",
   "tessera.wire",
   sizeof(Tessera__Wire__Task),
-  5,
+  6,
   tessera__wire__task__field_descriptors,
   tessera__wire__task__field_indices_by_name,
   1,  tessera__wire__task__number_ranges,
@@ -2713,9 +2771,29 @@ const ProtobufCMessageDescriptor tessera__wire__view__descriptor =
   (ProtobufCMessageInit) tessera__wire__view__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-#define tessera__wire__decode__field_descriptors NULL
-#define tessera__wire__decode__field_indices_by_name NULL
-#define tessera__wire__decode__number_ranges NULL
+static const ProtobufCFieldDescriptor tessera__wire__decode__field_descriptors[1] =
+{
+  {
+    "floats",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Tessera__Wire__Decode, floats),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tessera__wire__decode__field_indices_by_name[] = {
+  0,   /* field[0] = floats */
+};
+static const ProtobufCIntRange tessera__wire__decode__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
 const ProtobufCMessageDescriptor tessera__wire__decode__descriptor =
 {
   PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
@@ -2724,11 +2802,29 @@ const ProtobufCMessageDescriptor tessera__wire__decode__descriptor =
   "Tessera__Wire__Decode",
   "tessera.wire",
   sizeof(Tessera__Wire__Decode),
-  0,
+  1,
   tessera__wire__decode__field_descriptors,
   tessera__wire__decode__field_indices_by_name,
-  0,  tessera__wire__decode__number_ranges,
+  1,  tessera__wire__decode__number_ranges,
   (ProtobufCMessageInit) tessera__wire__decode__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+#define tessera__wire__encode__field_descriptors NULL
+#define tessera__wire__encode__field_indices_by_name NULL
+#define tessera__wire__encode__number_ranges NULL
+const ProtobufCMessageDescriptor tessera__wire__encode__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tessera.wire.Encode",
+  "Encode",
+  "Tessera__Wire__Encode",
+  "tessera.wire",
+  sizeof(Tessera__Wire__Encode),
+  0,
+  tessera__wire__encode__field_descriptors,
+  tessera__wire__encode__field_indices_by_name,
+  0,  tessera__wire__encode__number_ranges,
+  (ProtobufCMessageInit) tessera__wire__encode__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor tessera__wire__result__field_descriptors[3] =
@@ -3806,19 +3902,21 @@ const ProtobufCEnumDescriptor tessera__wire__reject_code__descriptor =
   tessera__wire__reject_code__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCEnumValue tessera__wire__task_kind__enum_values_by_number[3] =
+static const ProtobufCEnumValue tessera__wire__task_kind__enum_values_by_number[4] =
 {
   { "TASK_KIND_UNSPECIFIED", "TESSERA__WIRE__TASK_KIND__TASK_KIND_UNSPECIFIED", 0 },
   { "TASK_KIND_DENOISE", "TESSERA__WIRE__TASK_KIND__TASK_KIND_DENOISE", 1 },
   { "TASK_KIND_DECODE", "TESSERA__WIRE__TASK_KIND__TASK_KIND_DECODE", 2 },
+  { "TASK_KIND_ENCODE", "TESSERA__WIRE__TASK_KIND__TASK_KIND_ENCODE", 3 },
 };
 static const ProtobufCIntRange tessera__wire__task_kind__value_ranges[] = {
-{0, 0},{0, 3}
+{0, 0},{0, 4}
 };
-static const ProtobufCEnumValueIndex tessera__wire__task_kind__enum_values_by_name[3] =
+static const ProtobufCEnumValueIndex tessera__wire__task_kind__enum_values_by_name[4] =
 {
   { "TASK_KIND_DECODE", 2 },
   { "TASK_KIND_DENOISE", 1 },
+  { "TASK_KIND_ENCODE", 3 },
   { "TASK_KIND_UNSPECIFIED", 0 },
 };
 const ProtobufCEnumDescriptor tessera__wire__task_kind__descriptor =
@@ -3828,9 +3926,9 @@ const ProtobufCEnumDescriptor tessera__wire__task_kind__descriptor =
   "TaskKind",
   "Tessera__Wire__TaskKind",
   "tessera.wire",
-  3,
+  4,
   tessera__wire__task_kind__enum_values_by_number,
-  3,
+  4,
   tessera__wire__task_kind__enum_values_by_name,
   1,
   tessera__wire__task_kind__value_ranges,

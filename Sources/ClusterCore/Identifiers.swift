@@ -56,8 +56,10 @@ package struct JobID: Hashable, Sendable, CustomStringConvertible {
 package enum TaskKind: UInt8, Hashable, Codable, Sendable, CaseIterable {
     /// Views to noise predictions, guidance already combined.
     case denoise = 1
-    /// A latent tile to 8-bit RGB.
+    /// A latent tile to RGB.
     case decode = 2
+    /// RGB to a latent tile.
+    case encode = 3
 }
 
 /// One pure question of a job: the same answer whoever computes it and however often.
@@ -84,6 +86,7 @@ package struct TaskID: Hashable, Codable, Sendable, CustomStringConvertible {
         switch kind {
         case .denoise: "denoise task \(index) of step \(step)"
         case .decode: "decode task \(index)"
+        case .encode: "encode task \(index)"
         }
     }
 }

@@ -10,8 +10,13 @@ enum AnswerCheck {
         switch (item, answer) {
         case (.denoise(let task), .denoise(let predictions)):
             problem(of: predictions, to: task)
-        case (.decode(let task), .decode(let pixels)):
-            problem(of: pixels, to: task)
+        case (.decode(let task), .decode(let pixels)) where task.format == .bytes:
+            problem(of: Extent(height: pixels.height, width: pixels.width), to: task)
+        case (.decode(let task), .pixels(let pixels)) where task.format == .floats:
+            problem(of: Extent(height: pixels.height, width: pixels.width), to: task)
+                ?? finiteness(of: pixels, called: "the picture")
+        case (.encode(let task), .encode(let latent)):
+            problem(of: latent, to: task)
         default: unsound("the answer is of another kind than the question")
         }
     }
@@ -27,6 +32,10 @@ enum AnswerCheck {
             }
         case .decode(let tile):
             unsafe tile.bytes.withUnsafeBytes { unsafe hasher.combine(bytes: $0) }
+        case .pixels(let picture):
+            unsafe picture.values.withUnsafeBytes { unsafe hasher.combine(bytes: $0) }
+        case .encode(let latent):
+            unsafe latent.values.withUnsafeBytes { unsafe hasher.combine(bytes: $0) }
         }
         return ContentDigest(UInt64(bitPattern: Int64(hasher.finalize())))
     }
@@ -47,23 +56,43 @@ enum AnswerCheck {
                     "a prediction of shape \(prediction.shape) for a view of shape "
                         + "\(view.sample.shape)")
             }
-            guard prediction.values.allSatisfy(\.isFinite) else {
-                return TaskFailure(
-                    code: .notFinite, reason: "the prediction contains values that are not finite")
+            if let problem = finiteness(of: prediction, called: "the prediction") {
+                return problem
             }
         }
         return nil
     }
 
-    private static func problem(of pixels: RGBTile, to task: DecodeTask) -> TaskFailure? {
-        // The autoencoder's factor is the model's business; that it is whole and the same both
-        // ways is everybody's.
+    // The autoencoder's factor is the model's business; that it is whole and the same both ways is
+    // everybody's.
+
+    private static func problem(of pixels: Extent, to task: DecodeTask) -> TaskFailure? {
         let tile = task.tile
-        guard pixels.height > 0, pixels.height % tile.height == 0,
+        guard pixels.height % tile.height == 0,
             pixels.height / tile.height * tile.width == pixels.width
         else {
             return unsound(
                 "\(pixels.height)×\(pixels.width) pixels for a \(tile.height)×\(tile.width) tile")
+        }
+        return nil
+    }
+
+    private static func problem(of latent: Latent, to task: EncodeTask) -> TaskFailure? {
+        let pixels = task.pixels
+        guard pixels.height % latent.height == 0,
+            pixels.height / latent.height * latent.width == pixels.width
+        else {
+            return unsound(
+                "a latent of \(latent.height)×\(latent.width) for \(pixels.height)×"
+                    + "\(pixels.width) pixels")
+        }
+        return finiteness(of: latent, called: "the latent")
+    }
+
+    private static func finiteness(of answer: some Planar, called name: String) -> TaskFailure? {
+        guard answer.values.allSatisfy(\.isFinite) else {
+            return TaskFailure(
+                code: .notFinite, reason: "\(name) contains values that are not finite")
         }
         return nil
     }

@@ -214,6 +214,17 @@ package final class Coordinator: Service {
         }
     }
 
+    /// Asks one more item of an open batch. Nothing happens when the batch has failed: its stream
+    /// says so.
+    func ask(_ item: WorkItem, at position: Int, in batch: Batch) {
+        desk.withLock { desk in
+            guard desk.sinks[batch.key] != nil else { return }
+            let task = batch.task(item, position: position)
+            desk.items[task] = item
+            handle(.submit(batch.job, [task]), nil, desk: &desk)
+        }
+    }
+
     /// The open job for this conditioning; a new one closes those that nobody asks any more.
     private func job(
         for digest: ContentDigest, known: [KnownAnswer], desk: inout Desk

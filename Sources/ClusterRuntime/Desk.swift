@@ -32,6 +32,7 @@ struct Batch: Sendable {
         switch item {
         case .denoise: .denoise
         case .decode: .decode
+        case .encode: .encode
         }
     }
 }

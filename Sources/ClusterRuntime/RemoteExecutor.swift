@@ -18,12 +18,12 @@ package struct KnownAnswer: Sendable {
         switch (answer, other) {
         case (.denoise(let expected), .denoise(let found)):
             if let (a, b) = zip(expected, found).first(where: { $0 != $1 }) {
-                let pairs = zip(a.values, b.values)
-                let count = pairs.count { $0 != $1 }
-                let largest = pairs.reduce(Float(0)) { max($0, abs($1.0 - $1.1)) }
-                return "\(count) of \(a.values.count) numbers of the known prediction differ, by "
-                    + "up to \(largest); it has other weights or precision, or a broken library"
+                return Self.difference(of: a, from: b, called: "prediction")
             }
+        case (.pixels(let expected), .pixels(let found)):
+            return Self.difference(of: expected, from: found, called: "picture")
+        case (.encode(let expected), .encode(let found)):
+            return Self.difference(of: expected, from: found, called: "latent")
         case (.decode(let expected), .decode(let found)):
             let count = zip(expected.bytes, found.bytes).count { $0 != $1 }
             return "\(count) of \(expected.bytes.count) bytes of the known picture differ; it has "
@@ -31,6 +31,16 @@ package struct KnownAnswer: Sendable {
         default: break
         }
         return "its answer to the known question is of another shape"
+    }
+
+    private static func difference<Image: Planar>(
+        of a: Image, from b: Image, called name: String
+    ) -> String {
+        let pairs = zip(a.values, b.values)
+        let count = pairs.count { $0 != $1 }
+        let largest = pairs.reduce(Float(0)) { max($0, abs($1.0 - $1.1)) }
+        return "\(count) of \(a.values.count) numbers of the known \(name) differ, by up to "
+            + "\(largest); it has other weights or precision, or a broken library"
     }
 }
 
@@ -51,25 +61,30 @@ package struct RemoteExecutor: TaskExecutor {
     /// often, or the coordinator stops; ``ComputeError/notFinite(index:_:)`` when workers find no
     /// finite picture in a tile; ``WireError`` when an item is too large to travel.
     package func execute(
-        _ items: [WorkItem],
+        _ items: WorkList,
         conditioning: Conditioning,
-        deliver: (_ index: Int, _ answer: WorkAnswer) async throws -> Void
+        deliver: (_ position: Int, _ answer: WorkAnswer) async throws -> Void
     ) async throws {
         try Task.checkCancellation()
-        guard !items.isEmpty else { return }
-        for item in items { try WireCodec.check(item, limits: limits) }
-        let batch = coordinator.begin(items, conditioning: conditioning, known: known)
+        guard items.count > 0 else { return }
+        var asked = min(items.count, inFlight)
+        let first = try (0..<asked).map { try checked(items[$0]) }
+        let batch = coordinator.begin(first, conditioning: conditioning, known: known)
         var delivered = 0
         defer { coordinator.end(batch, isComplete: delivered == items.count) }
         do {
             for try await answer in batch.answers {
-                try await deliver(items[answer.position].index, answer.answer)
+                try await deliver(answer.position, answer.answer)
                 coordinator.consumed(batch)
                 delivered += 1
                 if delivered == items.count { return }
+                while asked < items.count, asked - delivered < inFlight {
+                    coordinator.ask(try checked(items[asked]), at: asked, in: batch)
+                    asked += 1
+                }
             }
         } catch JobFailure.taskFailed(let task, let evidence)
-            where task.kind == .decode
+            where task.kind != .denoise
             && evidence.contains(where: { $0.failure.code == .notFinite })
         {
             // The number of the task in its batch says nothing about where the tile lies.
@@ -80,5 +95,14 @@ package struct RemoteExecutor: TaskExecutor {
         // The stream ends early only when this task was cancelled.
         try Task.checkCancellation()
         throw JobFailure.shutdown
+    }
+
+    /// Items that are asked and not answered, at most: more than all workers take, so that none
+    /// ever waits, and a bound on what they take of the memory.
+    private var inFlight: Int { max(128, 8 * coordinator.liveWorkers) }
+
+    private func checked(_ item: WorkItem) throws(WireError) -> WorkItem {
+        try WireCodec.check(item, limits: limits)
+        return item
     }
 }

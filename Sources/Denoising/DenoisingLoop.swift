@@ -1,10 +1,12 @@
-package import Sampling
+internal import Sampling
 package import Tensors
 
 /// Why a run could not go on.
 package enum DenoisingError: Error, Equatable, CustomStringConvertible {
     /// An answer does not fit its task.
     case unsuitableAnswer(step: Int, task: Int, reason: String)
+    /// An answer does not fit its tile of a picture that is enlarged.
+    case unsuitableTile(String)
     /// The executor returned before every task was answered.
     case unanswered(step: Int, missing: Int)
     /// The prediction, or the latent after the last step, holds an infinity or a NaN.
@@ -14,6 +16,8 @@ package enum DenoisingError: Error, Equatable, CustomStringConvertible {
         switch self {
         case .unsuitableAnswer(let step, let task, let reason):
             "step \(step), task \(task): \(reason)"
+        case .unsuitableTile(let reason):
+            "while the picture was enlarged: \(reason)"
         case .unanswered(let step, let missing):
             "step \(step) ended with \(missing) tasks unanswered"
         case .notFinite(let step):
@@ -24,7 +28,20 @@ package enum DenoisingError: Error, Equatable, CustomStringConvertible {
     }
 }
 
-/// Runs a plan: scale, gather, predict, merge, step.
+/// What a run tells on its way.
+package enum DenoisingEvent: Sendable {
+    /// One more of the step's tasks has been merged. The state should not be held for long: the
+    /// sum is copied with the next task then.
+    case merged(StepPlan, DenoisingState)
+    /// A step is done.
+    case advanced(DenoisingState)
+    /// The canvas of a phase is made.
+    case entered(DenoisingState)
+    /// So many tiles were decoded and encoded for the canvas of a phase.
+    case redrawn(phase: Int, done: Int, of: Int)
+}
+
+/// Runs a plan: enter a phase, then scale, gather, predict, merge, step.
 ///
 /// The state and the solver live here; executors only ever answer what noise is in a view. The
 /// order of their answers changes nothing: they are merged in view order, and the scheduler steps
@@ -32,128 +49,141 @@ package enum DenoisingError: Error, Equatable, CustomStringConvertible {
 package struct DenoisingLoop: Sendable {
     package let plan: DenoisingPlan
     package let conditioning: Conditioning
-    private let scheduler: any Scheduler
 
-    /// Traps when the scheduler's steps are not the plan's.
-    package init(plan: DenoisingPlan, scheduler: any Scheduler, conditioning: Conditioning) {
-        precondition(
-            scheduler.timesteps == plan.request.schedule.timesteps,
-            "a plan runs with the scheduler it was made for")
+    package init(plan: DenoisingPlan, conditioning: Conditioning) {
         self.plan = plan
-        self.scheduler = scheduler
         self.conditioning = conditioning
     }
 
-    /// The state before the first step. `noise` has unit variance and the extents of the latent,
-    /// channels × height × width. Where the canvas is larger, the noise begins again from the
-    /// opposite side, so that anyone who has the latent has the canvas; what was added is cropped
-    /// in the end.
+    /// The state before the first step. `noise` has unit variance and the extents of the first
+    /// phase's latent. Where the canvas is larger, the noise begins again from the opposite side;
+    /// what was added is cropped in the end.
     package func initialState(noise: Latent) -> DenoisingState {
         precondition(
-            noise.height == plan.latent.height && noise.width == plan.latent.width
-                && noise.channels == plan.request.model.channels,
-            "initial noise has the extents of the latent")
-        let sigma = Float(scheduler.initialNoiseSigma)
-        var canvas = Latent(
-            zeros: noise.channels, height: plan.canvas.height, width: plan.canvas.width)
-        for channel in 0..<canvas.channels {
-            for y in 0..<canvas.height {
-                let source = (channel * noise.height + y % noise.height) * noise.width
-                let target = (channel * canvas.height + y) * canvas.width
-                for x in 0..<canvas.width {
-                    canvas.values[target + x] = noise.values[source + x % noise.width] * sigma
-                }
-            }
-        }
-        return DenoisingState(canvas: canvas, nextStep: 0)
+            noise.extent == plan.noise && noise.channels == plan.request.model.channels,
+            "initial noise has the extents of the first latent")
+        let phase = plan.phases[0]
+        let sigma = Float(phase.schedule.initialNoiseSigma)
+        return DenoisingState(
+            canvas: noise.padded(to: phase.canvas).mapValues { $0 * sigma }, nextStep: 0)
     }
 
-    /// Runs the remaining steps and returns the finished latent, cut from the canvas.
+    /// Runs what remains and returns the finished latent, cut from the last canvas.
     ///
-    /// `onTask` hears that one more of a step's tasks has been merged, and gets the state, which
-    /// it should not hold on to for long: the sum is copied with the next task then. `onStep` gets
-    /// the state after every step. Tasks that `start` holds merged are not asked again. Throws
-    /// ``DenoisingError`` and whatever the executor and the hooks throw.
-    ///
-    /// Traps when `start` is no state of this plan: see ``isStart(_:)``.
+    /// Tasks that `start` holds merged are not asked again. Throws ``DenoisingError`` and whatever
+    /// the executor and the hook throw. Traps when `start` is no state of this plan: see
+    /// ``isStart(_:)``.
     package func run(
         from start: DenoisingState,
         with executor: some TaskExecutor,
-        onTask: (_ step: StepPlan, DenoisingState) async throws -> Void = { _, _ in },
-        onStep: (DenoisingState) async throws -> Void = { _ in }
+        onEvent: (DenoisingEvent) async throws -> Void = { _ in }
     ) async throws -> Latent {
         precondition(isStart(start), "a state of the plan")
         var state = start
-        var scheduler = scheduler
         while state.nextStep < plan.stepCount {
-            let step = plan.step(at: state.nextStep)
-            let prediction = try await prediction(
-                of: state, at: step, scheduler: scheduler, with: executor, onTask: onTask)
-            state.underWay = nil
-            state.canvas = scheduler.step(
-                prediction: prediction, sample: state.canvas, at: step.index)
-            state.nextStep += 1
-            try await onStep(state)
+            let phase = plan.phase(ofStep: state.nextStep)
+            if state.phase == phase {
+                try await advance(&state, with: executor, onEvent: onEvent)
+                try await onEvent(.advanced(state))
+            } else {
+                state = try await CanvasEntry(plan: plan, phase: phase).state(
+                    after: state, with: executor, conditioning: conditioning,
+                    onTile: { try await onEvent(.redrawn(phase: phase, done: $0, of: $1)) })
+                try await onEvent(.entered(state))
+            }
         }
         // The next step's prediction would have shown it; after the last one it would be blamed on
         // the autoencoder.
         guard state.canvas.values.allSatisfy(\.isFinite) else {
             throw DenoisingError.notFinite(step: plan.stepCount - 1)
         }
-        return plan.cropped(state.canvas)
+        return state.canvas.cropped(to: plan.latent)
+    }
+
+    /// Takes one step.
+    private func advance(
+        _ state: inout DenoisingState,
+        with executor: some TaskExecutor,
+        onEvent: (DenoisingEvent) async throws -> Void
+    ) async throws {
+        let step = plan.step(at: state.nextStep)
+        let schedule = plan.phases[state.phase].schedule
+        var prediction = try await prediction(
+            of: state, at: step, with: executor, onEvent: onEvent)
+        state.underWay = nil
+        if !step.after.isEmpty {
+            var clean = schedule.clean(
+                prediction: prediction, sample: state.canvas, at: step.position)
+            for operation in step.after { clean = operation.applied(to: clean, kept: state.kept) }
+            prediction = schedule.prediction(
+                meaning: clean, sample: state.canvas, at: step.position)
+        }
+        state.canvas = schedule.step(
+            prediction: prediction, sample: state.canvas, at: step.position)
+        state.nextStep += 1
+        let bound = plan.steps(ofPhase: state.phase).upperBound
+        if state.nextStep == bound { state.kept = [] }
     }
 
     /// Whether a run of this plan can go on from there.
     package func isStart(_ state: DenoisingState) -> Bool {
-        guard (0...plan.stepCount).contains(state.nextStep),
-            Extent(height: state.canvas.height, width: state.canvas.width) == plan.canvas,
+        guard plan.phases.indices.contains(state.phase) else { return false }
+        let phase = plan.phases[state.phase]
+        let steps = plan.steps(ofPhase: state.phase)
+        guard (steps.lowerBound...steps.upperBound).contains(state.nextStep),
+            state.canvas.extent == phase.canvas,
             state.canvas.channels == plan.request.model.channels
         else { return false }
+        // What is kept is let go of with the last step.
+        let kept = steps.contains(state.nextStep) ? CanvasEntry.keptExtents(of: phase) : []
+        guard state.kept.map(\.name) == kept.map(\.name),
+            zip(state.kept, kept).allSatisfy({
+                $0.latent.extent == $1.extent && $0.latent.channels == state.canvas.channels
+            })
+        else { return false }
         guard let underWay = state.underWay else { return true }
-        return state.nextStep < plan.stepCount
+        return steps.contains(state.nextStep)
             && (1..<plan.step(at: state.nextStep).taskCount).contains(underWay.mergedTasks)
             && underWay.sum.hasSameExtents(as: state.canvas)
     }
+}
 
+// MARK: - One prediction for the whole canvas
+
+extension DenoisingLoop {
     /// The merged prediction for the whole canvas.
     private func prediction(
         of state: DenoisingState,
         at step: StepPlan,
-        scheduler: any Scheduler,
         with executor: some TaskExecutor,
-        onTask: (_ step: StepPlan, DenoisingState) async throws -> Void
+        onEvent: (DenoisingEvent) async throws -> Void
     ) async throws -> Latent {
-        let table = plan.interactionTable(at: step.index.value)
-        let input = scheduler.scaledModelInput(state.canvas, at: step.index)
-        let items = Self.tasks(of: step, from: input, through: table).map { WorkItem.denoise($0) }
-
+        let table = plan.interactionTable(at: step.number)
+        let tasks = tasks(of: step, from: state.canvas, through: table)
         var merged = accumulator(of: state, at: step, through: table)
-        var buffer = ReorderBuffer<[Latent]>(from: state.mergedTasks)
-        let open = Array(items[state.mergedTasks...])
-        try await executor.execute(open, conditioning: conditioning) { index, answer in
-            let predictions = try Self.checked(answer, task: index, of: step, items: items)
-            for (task, predictions) in buffer.insert(predictions, at: index) {
-                let first = task * plan.request.viewsPerTask
-                for (offset, prediction) in predictions.enumerated() {
-                    let planned = step.views[first + offset]
+        let first = state.mergedTasks
+        var buffer = ReorderBuffer<[Latent]>(from: first)
+        let open = WorkList(count: step.taskCount - first) { tasks[first + $0] }
+        try await executor.execute(open, conditioning: conditioning) { position, answer in
+            let predictions = try checked(answer, to: first + position, of: step)
+            for (task, predictions) in buffer.insert(predictions, at: first + position) {
+                for (planned, prediction) in zip(views(ofTask: task, of: step), predictions) {
                     merged.add(
                         prediction, through: planned.view, weight: planned.weight,
                         feather: planned.feather, table: table)
                 }
-                try await onTask(
-                    step,
-                    DenoisingState(
-                        canvas: state.canvas, nextStep: state.nextStep,
-                        underWay: PartialStep(mergedTasks: task + 1, sum: merged.sum)))
+                var state = state
+                state.underWay = PartialStep(mergedTasks: task + 1, sum: merged.sum)
+                try await onEvent(.merged(step, state))
             }
         }
-        guard buffer.next == items.count else {
+        guard buffer.next == step.taskCount else {
             throw DenoisingError.unanswered(
-                step: step.index.value, missing: items.count - buffer.next)
+                step: step.number, missing: step.taskCount - buffer.next)
         }
         let prediction = merged.average()
         guard prediction.values.allSatisfy(\.isFinite) else {
-            throw DenoisingError.notFinite(step: step.index.value)
+            throw DenoisingError.notFinite(step: step.number)
         }
         return prediction
     }
@@ -163,7 +193,7 @@ package struct DenoisingLoop: Sendable {
         of state: DenoisingState, at step: StepPlan, through table: InteractionTable?
     ) -> OverlapAccumulator {
         guard let underWay = state.underWay else {
-            return OverlapAccumulator(channels: state.canvas.channels, extent: plan.canvas)
+            return OverlapAccumulator(channels: state.canvas.channels, extent: state.canvas.extent)
         }
         var merged = OverlapAccumulator(sum: underWay.sum)
         for planned in step.views.prefix(underWay.mergedTasks * plan.request.viewsPerTask) {
@@ -173,49 +203,60 @@ package struct DenoisingLoop: Sendable {
         return merged
     }
 
-    /// The tasks of a step: views gathered from the scaled canvas, grouped as the plan says.
-    package static func tasks(
-        of step: StepPlan, from input: Latent, through table: InteractionTable?
-    ) -> [DenoiseTask] {
-        var groups: [[ViewInput]] = Array(repeating: [], count: step.taskCount)
-        for planned in step.views {
-            groups[planned.task].append(
+    /// The tasks of a step: views gathered from the canvas when they are asked for, and scaled,
+    /// grouped as the plan says.
+    package func tasks(
+        of step: StepPlan, from canvas: Latent, through table: InteractionTable?
+    ) -> WorkList {
+        let schedule = plan.phases[step.phase].schedule
+        return WorkList(count: step.taskCount) { number in
+            let views = views(ofTask: number, of: step).map { planned in
                 ViewInput(
-                    sample: planned.view.gather(from: input, through: table),
-                    microConditioning: planned.microConditioning))
-        }
-        return groups.enumerated().map { number, views in
-            DenoiseTask(
-                index: number,
-                step: step.index.value,
-                timestep: step.timestep.value,
-                guidanceScale: step.guidanceScale,
-                guidanceRescale: step.guidanceRescale,
-                views: views
-            )
+                    sample: schedule.scaledModelInput(
+                        planned.view.gather(from: canvas, through: table), at: step.position),
+                    microConditioning: planned.microConditioning)
+            }
+            return .denoise(
+                DenoiseTask(
+                    index: number,
+                    step: step.number,
+                    timestep: step.timestep.value,
+                    guidanceScale: step.guidanceScale,
+                    guidanceRescale: step.guidanceRescale,
+                    views: views))
         }
     }
 
-    private static func checked(
-        _ answer: WorkAnswer, task: Int, of step: StepPlan, items: [WorkItem]
+    private func views(ofTask task: Int, of step: StepPlan) -> ArraySlice<PlannedView> {
+        let count = plan.request.viewsPerTask
+        return step.views[task * count..<min((task + 1) * count, step.views.count)]
+    }
+
+    private func checked(
+        _ answer: WorkAnswer, to task: Int, of step: StepPlan
     ) throws -> [Latent] {
         func unsuitable(_ reason: String) -> DenoisingError {
-            .unsuitableAnswer(step: step.index.value, task: task, reason: reason)
+            .unsuitableAnswer(step: step.number, task: task, reason: reason)
         }
-        guard items.indices.contains(task), case .denoise(let asked) = items[task] else {
-            throw unsuitable("there is no such task; the step has \(items.count)")
+        guard (0..<step.taskCount).contains(task) else {
+            throw unsuitable("there is no such task; the step has \(step.taskCount)")
         }
         guard case .denoise(let predictions) = answer else {
             throw unsuitable("expected predictions, got a picture")
         }
-        guard predictions.count == asked.views.count else {
-            throw unsuitable(
-                "expected \(asked.views.count) predictions, got \(predictions.count)")
+        let asked = views(ofTask: task, of: step)
+        guard predictions.count == asked.count else {
+            throw unsuitable("expected \(asked.count) predictions, got \(predictions.count)")
         }
-        for (view, prediction) in zip(asked.views, predictions)
-        where !prediction.hasSameExtents(as: view.sample) {
-            throw unsuitable(
-                "expected a prediction of \(view.sample.shape), got \(prediction.shape)")
+        let canvas = plan.phases[step.phase].canvas
+        for (planned, prediction) in zip(asked, predictions) {
+            let extent = planned.view.extent(on: canvas)
+            guard prediction.extent == extent, prediction.channels == plan.request.model.channels
+            else {
+                throw unsuitable(
+                    "expected a prediction of \(plan.request.model.channels) channels and "
+                        + "\(extent), got \(prediction.shape)")
+            }
         }
         return predictions
     }

@@ -2,21 +2,43 @@ package import Tensors
 
 /// Where a run stands: all that a checkpoint has to hold besides the request.
 package struct DenoisingState: Equatable, Sendable {
+    /// The phase whose canvas this is. Between two phases it is that of the one before until the
+    /// next one's canvas is made.
+    package var phase: Int
     /// The canvas before `nextStep`.
     package var canvas: Latent
+    /// What the phase has kept, in its order.
+    package var kept: [KeptCanvas]
     /// 0 ... the plan's step count.
     package var nextStep: Int
     /// What of `nextStep` is merged already; nil between steps.
     package var underWay: PartialStep?
 
-    package init(canvas: Latent, nextStep: Int, underWay: PartialStep? = nil) {
+    package init(
+        phase: Int = 0, canvas: Latent, kept: [KeptCanvas] = [], nextStep: Int,
+        underWay: PartialStep? = nil
+    ) {
+        self.phase = phase
         self.canvas = canvas
+        self.kept = kept
         self.nextStep = nextStep
         self.underWay = underWay
     }
 
     /// Tasks of `nextStep` that are merged already; 0 between steps.
     package var mergedTasks: Int { underWay?.mergedTasks ?? 0 }
+}
+
+/// A canvas that a phase keeps to go by.
+package struct KeptCanvas: Equatable, Sendable {
+    /// What the plan calls it.
+    package let name: String
+    package let latent: Latent
+
+    package init(name: String, latent: Latent) {
+        self.name = name
+        self.latent = latent
+    }
 }
 
 /// A step of which some tasks are merged: the first ones, because merging goes in their order.

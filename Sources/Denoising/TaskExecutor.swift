@@ -43,16 +43,39 @@ package struct DenoiseTask: Equatable, Sendable {
     }
 }
 
+/// How a decoded tile is answered.
+package enum PixelFormat: String, Hashable, Sendable, CaseIterable {
+    /// 8 bits per channel, for the picture.
+    case bytes
+    /// 32-bit floats from 0 to 1, for what is computed on.
+    case floats
+}
+
 /// "What picture is in this latent tile?"
 package struct DecodeTask: Equatable, Sendable {
     /// Number of the tile, row-major over the tile grid.
     package let index: Int
-    /// The tile of the final latent, before division by the autoencoder's scaling factor.
+    /// The tile of a clean latent, before division by the autoencoder's scaling factor.
     package let tile: Latent
+    package let format: PixelFormat
 
-    package init(index: Int, tile: Latent) {
+    package init(index: Int, tile: Latent, format: PixelFormat = .bytes) {
         self.index = index
         self.tile = tile
+        self.format = format
+    }
+}
+
+/// "What latent does this piece of a picture make?"
+package struct EncodeTask: Equatable, Sendable {
+    /// Number of the tile, row-major over the tile grid.
+    package let index: Int
+    /// From 0 to 1; both sides are multiples of the pixels per latent.
+    package let pixels: RGBImage
+
+    package init(index: Int, pixels: RGBImage) {
+        self.index = index
+        self.pixels = pixels
     }
 }
 
@@ -70,15 +93,17 @@ package struct RGBTile: Equatable, Sendable {
     }
 }
 
-/// The two questions a worker answers.
+/// The three questions a worker answers.
 package enum WorkItem: Equatable, Sendable {
     case denoise(DenoiseTask)
     case decode(DecodeTask)
+    case encode(EncodeTask)
 
     package var index: Int {
         switch self {
         case .denoise(let task): task.index
         case .decode(let task): task.index
+        case .encode(let task): task.index
         }
     }
 }
@@ -99,6 +124,11 @@ extension WorkItem {
             }
         case .decode(let task):
             digest.add(task.tile.values)
+            // The only format there was once: its questions keep their digests.
+            if task.format != .bytes { digest.add(task.format.rawValue) }
+        case .encode(let task):
+            digest.add("encode")
+            digest.add(task.pixels.values)
         }
         return digest.fingerprint
     }
@@ -108,7 +138,34 @@ extension WorkItem {
 package enum WorkAnswer: Equatable, Sendable {
     /// One guided prediction per view of the task, in the task's view order.
     case denoise([Latent])
+    /// To a decode task that asks for bytes.
     case decode(RGBTile)
+    /// To a decode task that asks for floats: from 0 to 1.
+    case pixels(RGBImage)
+    /// The autoencoder's mean, times its scaling factor.
+    case encode(Latent)
+}
+
+/// Questions that are made when they are asked: so many at once would fill the memory.
+package struct WorkList: Sendable {
+    package let count: Int
+    private let make: @Sendable (_ position: Int) -> WorkItem
+
+    /// `make` gives the same item for a position however often it is asked.
+    package init(count: Int, _ make: @escaping @Sendable (_ position: Int) -> WorkItem) {
+        self.count = count
+        self.make = make
+    }
+
+    /// Of items that are there already.
+    package init(_ items: [WorkItem]) {
+        self.init(count: items.count) { items[$0] }
+    }
+
+    package subscript(position: Int) -> WorkItem {
+        precondition((0..<count).contains(position), "there is no item \(position)")
+        return make(position)
+    }
 }
 
 /// What computes: a loaded model, in this process or inside a worker.
@@ -142,12 +199,12 @@ package enum ComputeError: Error, Equatable, CustomStringConvertible {
 
 /// The seam: the loop does not know whether this is a function call or forty machines.
 package protocol TaskExecutor: Sendable {
-    /// Computes all items and hands each answer over exactly once, in any order. Returns when
-    /// every item was answered; throws when one cannot be. `deliver` is never called
+    /// Computes all items and hands each answer over exactly once, by its position, in any order.
+    /// Returns when every item was answered; throws when one cannot be. `deliver` is never called
     /// concurrently with itself.
     func execute(
-        _ items: [WorkItem],
+        _ items: WorkList,
         conditioning: Conditioning,
-        deliver: (_ index: Int, _ answer: WorkAnswer) async throws -> Void
+        deliver: (_ position: Int, _ answer: WorkAnswer) async throws -> Void
     ) async throws
 }

@@ -120,7 +120,7 @@ extension WorkItem {
     fileprivate var step: Int? {
         switch self {
         case .denoise(let task): task.step
-        case .decode: nil
+        case .decode, .encode: nil
         }
     }
 }

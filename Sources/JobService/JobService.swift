@@ -215,7 +215,7 @@ package final class JobService<Maker: JobMaker>: Sendable {
     private func note(_ progress: GenerationProgress, of id: String) {
         queue.withLock { queue in
             switch progress {
-            case .views: break
+            case .views, .redrawn: break
             case .step(let done, let steps):
                 queue.note(.running, done: done, of: steps, id: id)
             case .tile(let done, let tiles):

@@ -71,26 +71,62 @@ package struct DDIMScheduler: Scheduler {
     package mutating func step(
         prediction: Latent, sample: Latent, at step: StepIndex
     ) -> Latent {
-        let signal = signals[step.value]
-        let (root, noiseRoot) = (signal.now.squareRoot(), (1 - signal.now).squareRoot())
-        let nextRoot = signal.next.squareRoot()
-        let nextNoiseRoot = (1 - signal.next).squareRoot()
-        let kind = predictionType
+        let next = signals[step.value].next
+        let (nextRoot, nextNoiseRoot) = (next.squareRoot(), (1 - next).squareRoot())
+        let mixture = mixture(at: step)
         return sample.combined(with: prediction) { state, output in
-            let clean: Float
-            let noise: Float
-            switch kind {
-            case .epsilon:
-                clean = (state - noiseRoot * output) / root
-                noise = output
-            case .vPrediction:
-                clean = root * state - noiseRoot * output
-                noise = root * output + noiseRoot * state
-            case .sample:
-                clean = output
-                noise = (state - root * output) / noiseRoot
-            }
+            let (clean, noise) = mixture.parts(of: state, by: output)
             return nextRoot * clean + nextNoiseRoot * noise
+        }
+    }
+
+    package func noised(_ clean: Latent, with noise: Latent, at step: StepIndex) -> Latent {
+        let mixture = mixture(at: step)
+        return clean.combined(with: noise) { $0 * mixture.root + $1 * mixture.noiseRoot }
+    }
+
+    package func clean(prediction: Latent, sample: Latent, at step: StepIndex) -> Latent {
+        let mixture = mixture(at: step)
+        return sample.combined(with: prediction) { mixture.parts(of: $0, by: $1).clean }
+    }
+
+    package func prediction(
+        meaning clean: Latent, sample: Latent, at step: StepIndex
+    ) -> Latent {
+        let mixture = mixture(at: step)
+        return sample.combined(with: clean) { mixture.prediction(meaning: $1, of: $0) }
+    }
+
+    private func mixture(at step: StepIndex) -> Mixture {
+        let signal = signals[step.value].now
+        return Mixture(
+            root: signal.squareRoot(), noiseRoot: (1 - signal).squareRoot(), kind: predictionType)
+    }
+
+    /// x = root·x₀ + noiseRoot·noise, and what a prediction says of its parts.
+    private struct Mixture {
+        /// √ᾱ, 0 at zero terminal SNR.
+        let root: Float
+        /// √(1−ᾱ), never 0.
+        let noiseRoot: Float
+        let kind: PredictionType
+
+        func parts(of state: Float, by output: Float) -> (clean: Float, noise: Float) {
+            switch kind {
+            case .epsilon: ((state - noiseRoot * output) / root, output)
+            case .vPrediction:
+                (root * state - noiseRoot * output, root * output + noiseRoot * state)
+            case .sample: (output, (state - root * output) / noiseRoot)
+            }
+        }
+
+        func prediction(meaning clean: Float, of state: Float) -> Float {
+            let noise = (state - root * clean) / noiseRoot
+            return switch kind {
+            case .epsilon: noise
+            case .vPrediction: root * noise - noiseRoot * clean
+            case .sample: clean
+            }
         }
     }
 }

@@ -66,19 +66,63 @@ package struct EulerDiscreteScheduler: Scheduler {
     package mutating func step(
         prediction: Latent, sample: Latent, at step: StepIndex
     ) -> Latent {
-        let sigma = sigmas[step.value]
-        let change = sigmas[step.value + 1] - sigma
-        let variance = sigma * sigma + 1
-        let outputWeight = -sigma / variance.squareRoot()
-        let kind = predictionType
+        let mixture = mixture(at: step)
+        let change = sigmas[step.value + 1] - mixture.sigma
         return sample.combined(with: prediction) { state, output in
-            let clean: Float =
-                switch kind {
-                case .epsilon: state - sigma * output
-                case .vPrediction: output * outputWeight + state / variance
-                case .sample: output
-                }
-            return state + (state - clean) / sigma * change
+            state + (state - mixture.clean(of: state, by: output)) / mixture.sigma * change
+        }
+    }
+
+    package func noised(_ clean: Latent, with noise: Latent, at step: StepIndex) -> Latent {
+        let sigma = sigmas[step.value]
+        return clean.combined(with: noise) { $0 + sigma * $1 }
+    }
+
+    package func clean(prediction: Latent, sample: Latent, at step: StepIndex) -> Latent {
+        let mixture = mixture(at: step)
+        return sample.combined(with: prediction) { mixture.clean(of: $0, by: $1) }
+    }
+
+    package func prediction(
+        meaning clean: Latent, sample: Latent, at step: StepIndex
+    ) -> Latent {
+        let mixture = mixture(at: step)
+        return sample.combined(with: clean) { mixture.prediction(meaning: $1, of: $0) }
+    }
+
+    private func mixture(at step: StepIndex) -> Mixture {
+        Mixture(sigma: sigmas[step.value], kind: predictionType)
+    }
+
+    /// x = x₀ + σ·noise, and what a prediction says of its parts.
+    private struct Mixture {
+        /// Never 0: only the level after the last step is.
+        let sigma: Float
+        let kind: PredictionType
+        private let variance: Float
+        private let outputWeight: Float
+
+        init(sigma: Float, kind: PredictionType) {
+            self.sigma = sigma
+            self.kind = kind
+            variance = sigma * sigma + 1
+            outputWeight = -sigma / variance.squareRoot()
+        }
+
+        func clean(of state: Float, by output: Float) -> Float {
+            switch kind {
+            case .epsilon: state - sigma * output
+            case .vPrediction: output * outputWeight + state / variance
+            case .sample: output
+            }
+        }
+
+        func prediction(meaning clean: Float, of state: Float) -> Float {
+            switch kind {
+            case .epsilon: (state - clean) / sigma
+            case .vPrediction: (clean - state / variance) / outputWeight
+            case .sample: clean
+            }
         }
     }
 

@@ -56,4 +56,14 @@ package protocol Scheduler: Sendable {
     /// The state after this step. `prediction` is the guided network output for the whole
     /// latent, of the model's prediction type. Affine in `prediction`.
     mutating func step(prediction: Latent, sample: Latent, at step: StepIndex) -> Latent
+
+    /// The state at this step of a clean sample x₀ under unit-variance noise.
+    func noised(_ clean: Latent, with noise: Latent, at step: StepIndex) -> Latent
+
+    /// The clean sample x̂₀ that `prediction` means for this state.
+    func clean(prediction: Latent, sample: Latent, at step: StepIndex) -> Latent
+
+    /// The prediction that means the clean sample `clean` for this state: undoes
+    /// ``clean(prediction:sample:at:)``.
+    func prediction(meaning clean: Latent, sample: Latent, at step: StepIndex) -> Latent
 }

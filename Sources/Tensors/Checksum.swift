@@ -24,11 +24,14 @@ package struct CRC32C: Hashable, Sendable {
     }
 
     /// Checksum of the elements' bytes in memory order (little-endian on every supported machine).
-    /// Those of `more` are taken to lie behind.
-    package static func of(_ values: [Float], followedBy more: [Float] = []) -> UInt32 {
+    package static func of(_ values: [Float]) -> UInt32 {
         var crc = CRC32C()
-        unsafe values.withUnsafeBytes { unsafe crc.update($0) }
-        unsafe more.withUnsafeBytes { unsafe crc.update($0) }
+        crc.update(values)
         return crc.value
+    }
+
+    /// The elements' bytes in memory order.
+    package mutating func update(_ values: [Float]) {
+        unsafe values.withUnsafeBytes { unsafe update($0) }
     }
 }

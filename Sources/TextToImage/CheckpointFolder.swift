@@ -133,8 +133,10 @@ package final class CheckpointFolder: Sendable {
     /// more, for room may have come free.
     package func settle() async { await writer.settle() }
 
-    /// Whether the checkpoint after this step is on disk.
-    package func isSaved(step: Int) -> Bool { recorder.holds(CheckpointFile(step: step)) }
+    /// Whether the checkpoint after this step, which is of this phase, is on disk.
+    package func isSaved(step: Int, phase: Int = 0) -> Bool {
+        recorder.holds(CheckpointFile(step: step, phase: phase))
+    }
 
     /// The decoded tiles of a finished latent: what an earlier process has left of the same
     /// latent, or none. Nil, and said, when the disk does not take a journal.

@@ -45,7 +45,9 @@ final class CheckpointRecorder: Sendable {
             return memory.kept
         }
         dropAllBut(kept)
-        let count = state.canvas.values.count + (state.underWay?.sum.values.count ?? 0)
+        let count =
+            state.canvas.values.count + (state.underWay?.sum.values.count ?? 0)
+            + state.kept.reduce(0) { $0 + $1.latent.values.count }
         session.announce(
             .saved(
                 step: file.step, tasks: file.tasks, byteCount: count * MemoryLayout<Float>.size,

@@ -48,7 +48,7 @@ package enum HeadRoom {
     ) -> [DiskDemand] {
         let (plan, request) = (picture.plan, picture.request)
         let channels = plan.request.model.channels
-        let canvas = 4 * channels * plan.canvas.height * plan.canvas.width
+        let canvas = 4 * channels * plan.phases.reduce(0) { max($0, $1.stateCells) }
         let latent = 4 * channels * plan.latent.height * plan.latent.width
         var demands: [DiskDemand] = []
         if let folder = output.folder {
@@ -93,6 +93,15 @@ package enum HeadRoom {
             return DiskShortage(
                 folder: demands[0].folder, purposes: demands.map(\.purpose), needed: needed,
                 free: free)
+        }
+    }
+}
+
+extension PlanPhase {
+    /// Cells of the canvas and of what is kept beside it.
+    fileprivate var stateCells: Int {
+        entry.reduce(canvas.area) { sum, operation in
+            if case .keep(_, let low) = operation { sum + low.area } else { sum }
         }
     }
 }

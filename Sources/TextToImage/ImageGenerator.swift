@@ -8,6 +8,9 @@ package enum GenerationProgress: Equatable, Sendable {
     case views(done: Int, of: Int)
     /// So many steps are done.
     case step(done: Int, of: Int)
+    /// So many tiles of the picture that a phase enlarges are decoded and encoded; the first
+    /// phase, number 0, enlarges nothing.
+    case redrawn(phase: Int, of: Int, tiles: Int, ofTiles: Int)
     /// So many tiles are decoded.
     case tile(done: Int, of: Int)
 }
@@ -26,8 +29,7 @@ package struct ImageGenerator: Sendable {
     }
 
     private var loop: DenoisingLoop {
-        DenoisingLoop(
-            plan: picture.plan, scheduler: picture.scheduler, conditioning: conditioning)
+        DenoisingLoop(plan: picture.plan, conditioning: conditioning)
     }
 
     /// The state before the first step, from unit-variance noise of the latent's extents.
@@ -36,9 +38,9 @@ package struct ImageGenerator: Sendable {
     /// Whether a run of this picture can go on from there.
     package func isStart(_ state: DenoisingState) -> Bool { loop.isStart(state) }
 
-    /// Runs the remaining steps and returns the finished latent. `onStep` gets the state after
-    /// every step, for checkpoints, `onTask` the one in the middle of a step, to be looked at and
-    /// not held. Throws what the executor and the hooks throw.
+    /// Runs what remains and returns the finished latent. `onStep` gets the state after every step
+    /// and every canvas that was made, for checkpoints, `onTask` the one in the middle of a step,
+    /// to be looked at and not held. Throws what the executor and the hooks throw.
     package func denoise(
         from state: DenoisingState,
         with executor: some TaskExecutor,
@@ -47,24 +49,27 @@ package struct ImageGenerator: Sendable {
         onStep: (DenoisingState) async throws -> Void = { _ in }
     ) async throws -> Latent {
         let plan = picture.plan
-        let before = (0..<state.nextStep).reduce(0) { $0 + plan.stage(at: $1).viewCount }
+        let before = (0..<state.nextStep).reduce(0) { $0 + plan.viewCount(ofStep: $1) }
         var done = before + state.mergedTasks * plan.request.viewsPerTask
         try await onProgress(.views(done: done, of: plan.forwardCount))
-        return try await loop.run(
-            from: state,
-            with: executor,
-            onTask: { step, state in
+        return try await loop.run(from: state, with: executor) { event in
+            switch event {
+            case .merged(let step, let state):
                 let before = (state.mergedTasks - 1) * plan.request.viewsPerTask
                 done += min(plan.request.viewsPerTask, step.views.count - before)
                 try await onProgress(.views(done: done, of: plan.forwardCount))
                 // With its last task the step is whole.
                 if state.mergedTasks < step.taskCount { try await onTask(state) }
-            },
-            onStep: { state in
+            case .advanced(let state):
                 try await onStep(state)
                 try await onProgress(.step(done: state.nextStep, of: plan.stepCount))
+            case .entered(let state): try await onStep(state)
+            case .redrawn(let phase, let done, let count):
+                try await onProgress(
+                    .redrawn(
+                        phase: phase, of: plan.phases.count, tiles: done, ofTiles: count))
             }
-        )
+        }
     }
 
     /// Decodes the finished latent tile by tile into `stream`, which is finished at the end.
@@ -115,7 +120,7 @@ package struct ImageGenerator: Sendable {
         let grid = picture.tiles
         let scale = grid.scaleFactor
         var tiles: [Int: RGBTile] = [:]
-        var (items, repeated): ([WorkItem], Set<Int>) = ([], [])
+        var (missing, repeated): ([Int], Set<Int>) = ([], [])
         for index in range {
             let window = grid[index]
             let isHeld = journal?.holds(index) ?? false
@@ -125,17 +130,21 @@ package struct ImageGenerator: Sendable {
                 tiles[index] = tile
             } else {
                 if isHeld { repeated.insert(index) }
-                items.append(
-                    .decode(
-                        DecodeTask(
-                            index: index,
-                            tile: LatentView.window(window).gather(from: latent))))
+                missing.append(index)
             }
         }
         do {
-            guard !items.isEmpty else { return range.compactMap { tiles[$0] } }
-            try await executor.execute(items, conditioning: conditioning) { index, answer in
-                guard range.contains(index) else { throw DecodingFailure.unasked(tile: index) }
+            guard !missing.isEmpty else { return range.compactMap { tiles[$0] } }
+            let asked = missing
+            let items = WorkList(count: asked.count) { position in
+                let tile = LatentView.window(grid[asked[position]]).gather(from: latent)
+                return .decode(DecodeTask(index: asked[position], tile: tile))
+            }
+            try await executor.execute(items, conditioning: conditioning) { position, answer in
+                guard asked.indices.contains(position) else {
+                    throw DecodingFailure.unasked(tile: position)
+                }
+                let index = asked[position]
                 let tile = try checked(answer, for: grid[index], index: index)
                 tiles[index] = tile
                 await journal?.append(tile, index: index)

@@ -8,15 +8,16 @@ package struct LocalExecutor: TaskExecutor {
     package init(model: any ComputeModel) { self.model = model }
 
     package func execute(
-        _ items: [WorkItem],
+        _ items: WorkList,
         conditioning: Conditioning,
-        deliver: (_ index: Int, _ answer: WorkAnswer) async throws -> Void
+        deliver: (_ position: Int, _ answer: WorkAnswer) async throws -> Void
     ) async throws {
         try await model.prepare(conditioning)
-        for item in items {
+        for position in 0..<items.count {
             try Task.checkCancellation()
-            let answer = try await model.compute(item, conditioning: conditioning.fingerprint)
-            try await deliver(item.index, answer)
+            let answer = try await model.compute(
+                items[position], conditioning: conditioning.fingerprint)
+            try await deliver(position, answer)
         }
     }
 }

@@ -1,15 +1,14 @@
 package import Denoising
 package import DiffusionModels
-package import Sampling
+internal import Sampling
 package import Tensors
 
-/// A request worked out for a model: the plan, the scheduler it was made for, and the tiles.
+/// A request worked out for a model: the plan and the tiles.
 package struct PicturePlan: Sendable {
     package let request: GenerationRequest
     package let plan: DenoisingPlan
     /// The plan's, which takes a walk over every view of every step: taken once.
     package let fingerprint: Fingerprint
-    package let scheduler: any Scheduler
     /// How the finished latent is decoded.
     package let tiles: TileGrid
 
@@ -19,14 +18,13 @@ package struct PicturePlan: Sendable {
         let entry = try Schedulers.entry(
             named: request.scheduler, configuration: model.scheduler)
         guard request.steps > 0 else { throw PlanningError.noSteps(request.steps) }
-        let scheduler = try entry.makeScheduler(
-            configuration: model.scheduler, steps: request.steps)
         let method = try DenoisingMethods.method(named: request.method)
         let planRequest = PlanRequest(
             height: request.height,
             width: request.width,
             model: geometry,
-            schedule: SamplingSchedule(name: entry.name, scheduler: scheduler),
+            sampler: Sampler(name: entry.name, configuration: model.scheduler),
+            steps: request.steps,
             seed: request.seed,
             guidanceScale: request.guidanceScale,
             structureSteps: request.structureSteps,
@@ -39,7 +37,6 @@ package struct PicturePlan: Sendable {
             viewsPerTask: Self.viewsPerTask(nativeSide: geometry.nativeSide)
         )
         self.request = request
-        self.scheduler = scheduler
         plan = try method.plan(for: planRequest)
         try plan.validate()
         fingerprint = plan.fingerprint
@@ -50,7 +47,7 @@ package struct PicturePlan: Sendable {
     /// The noise that the request starts from: what the file holds, or what is drawn. Throws
     /// ``RequestError/latentExtents(expected:found:)`` when the file's does not fit.
     package func initialNoise(from file: Latent?) throws(RequestError) -> Latent {
-        let (channels, latent) = (plan.request.model.channels, plan.latent)
+        let (channels, latent) = (plan.request.model.channels, plan.noise)
         guard let file else {
             return request.rng.latent(
                 channels: channels, height: latent.height, width: latent.width,
@@ -86,7 +83,7 @@ package struct PicturePlan: Sendable {
 
 /// Why a request does not fit the model or the files that came with it.
 package enum RequestError: Error, Equatable, CustomStringConvertible {
-    /// The file of `--initial-latents` has another shape than the request's latent.
+    /// The file of `--initial-latents` has another shape than the first latent.
     case latentExtents(expected: Shape, found: Shape)
     /// The model's own side cannot pass its own downsamplings.
     case oddNativeSide(path: String, side: Int, multiple: Int)
@@ -94,8 +91,8 @@ package enum RequestError: Error, Equatable, CustomStringConvertible {
     package var description: String {
         switch self {
         case .latentExtents(let expected, let found):
-            "the initial latents should have the shape \(expected) for this size and model, "
-                + "found \(found)"
+            "the initial latents should have the shape \(expected) for this size, model and "
+                + "method, found \(found)"
         case .oddNativeSide(let path, let side, let multiple):
             "\(path)/unet/config.json: sample_size should be a multiple of \(multiple) for this "
                 + "number of blocks, found \(side)"

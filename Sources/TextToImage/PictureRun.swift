@@ -129,7 +129,8 @@ extension PictureRun {
     private func place(of latent: Latent, isSaved: Bool) async -> PictureRunFailure.Latents {
         // What was removed may have made room for a checkpoint that the disk did not take.
         await state?.settle()
-        if let state, state.isSaved(step: generator.picture.plan.stepCount) {
+        let plan = generator.picture.plan
+        if let state, state.isSaved(step: plan.stepCount, phase: plan.phases.count - 1) {
             return .folder(state.path)
         }
         if case .file(let path)? = saveLatents, isSaved { return .file(path) }

@@ -16,18 +16,28 @@ extension PicturePlan {
             sample: noise(side: side, seed: seed),
             microConditioning: MicroConditioning(
                 timeIDs: [pixels, pixels, 0, 0, pixels, pixels]))
-        return [
+        let tile = min(8, side)
+        var questions: [WorkItem] = [
             .denoise(
                 DenoiseTask(
-                    index: 0, step: step.index.value, timestep: step.timestep.value,
+                    index: 0, step: step.number, timestep: step.timestep.value,
                     guidanceScale: step.guidanceScale, guidanceRescale: step.guidanceRescale,
                     views: [view])),
-            .decode(DecodeTask(index: 0, tile: noise(side: min(8, side), seed: ~seed))),
+            .decode(DecodeTask(index: 0, tile: noise(side: tile, seed: ~seed))),
         ]
+        if plan.encodes {
+            let side = tile * model.scaleFactor
+            let noise = noise(channels: 3, side: side, seed: seed)
+                .mapValues { min(max($0 / 4 + 0.5, 0), 1) }
+            let pixels = RGBImage(height: side, width: side, values: noise.values)
+            questions.append(.encode(EncodeTask(index: 0, pixels: pixels)))
+        }
+        return questions
     }
 
-    private func noise(side: Int, seed: UInt64) -> Latent {
+    private func noise(channels: Int? = nil, side: Int, seed: UInt64) -> Latent {
         InitialNoise.native.latent(
-            channels: plan.request.model.channels, height: side, width: side, seed: seed)
+            channels: channels ?? plan.request.model.channels, height: side, width: side,
+            seed: seed)
     }
 }

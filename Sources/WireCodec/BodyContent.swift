@@ -8,7 +8,8 @@ enum BodyContent: Sendable {
         case denoise(
             timestep: Double, guidanceScale: Double, guidanceRescale: Double,
             micro: [MicroConditioning])
-        case decode
+        case decode(PixelFormat)
+        case encode
     }
 
     /// A message without tensors.
@@ -61,11 +62,19 @@ enum BodyContent: Sendable {
                 DenoiseTask(
                     index: index, step: Int(task.step), timestep: timestep, guidanceScale: scale,
                     guidanceRescale: rescale, views: views))
-        case (.decode, .decode):
+        case (.decode(let format), .decode):
             guard tensors.count == 1 else {
                 throw .malformed("a decode task has one tile, \(tensors.count) came")
             }
-            return .decode(DecodeTask(index: index, tile: try tensors[0].latent(named: "tile")))
+            return .decode(
+                DecodeTask(
+                    index: index, tile: try tensors[0].latent(named: "tile"), format: format))
+        case (.encode, .encode):
+            guard tensors.count == 1 else {
+                throw .malformed("an encode task has one tile, \(tensors.count) came")
+            }
+            return .encode(
+                EncodeTask(index: index, pixels: try tensors[0].picture(named: "pixels")))
         default:
             throw .malformed("\(task) came with the question of another kind")
         }

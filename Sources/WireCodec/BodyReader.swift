@@ -165,7 +165,10 @@ struct BodyReader {
         switch unsafe body.question_case {
         case TESSERA__WIRE__TASK__QUESTION_DENOISE:
             question = try unsafe denoise(part(body.denoise))
-        case TESSERA__WIRE__TASK__QUESTION_DECODE: question = .decode
+        case TESSERA__WIRE__TASK__QUESTION_DECODE:
+            let floats = try unsafe part(body.decode).floats != 0
+            question = .decode(floats ? .floats : .bytes)
+        case TESSERA__WIRE__TASK__QUESTION_ENCODE: question = .encode
         default: throw .malformed("a task without a question")
         }
         return .task(

@@ -122,9 +122,14 @@ extension ProtobufBody {
                 question.views.map { unsafe view($0.microConditioning) })
             unsafe part.pointee.question_case = TESSERA__WIRE__TASK__QUESTION_DENOISE
             unsafe part.pointee.denoise = body
-        case .decode:
+        case .decode(let question):
+            let body = unsafe allocate(tessera__wire__decode__init)
+            unsafe body.pointee.floats = question.format == .floats ? 1 : 0
             unsafe part.pointee.question_case = TESSERA__WIRE__TASK__QUESTION_DECODE
-            unsafe part.pointee.decode = allocate(tessera__wire__decode__init)
+            unsafe part.pointee.decode = body
+        case .encode:
+            unsafe part.pointee.question_case = TESSERA__WIRE__TASK__QUESTION_ENCODE
+            unsafe part.pointee.encode = allocate(tessera__wire__encode__init)
         }
         return unsafe part
     }

@@ -62,6 +62,7 @@ extension WorkItem {
         case .denoise(let task):
             task.views.indices.map { WireTensor("view.\($0)", task.views[$0].sample) }
         case .decode(let task): [WireTensor("tile", task.tile)]
+        case .encode(let task): [WireTensor("pixels", task.pixels)]
         }
     }
 }
@@ -77,6 +78,8 @@ extension WorkAnswer {
                     name: "pixels", shape: [tile.height, tile.width, 3],
                     elements: .uint8(tile.bytes))
             ]
+        case .pixels(let pixels): [WireTensor("pixels", pixels)]
+        case .encode(let latent): [WireTensor("latent", latent)]
         }
     }
 
@@ -89,12 +92,29 @@ extension WorkAnswer {
             }
             self = .denoise(predictions)
         case .decode:
-            guard tensors.count == 1, tensors[0].name == "pixels",
-                case .uint8(let bytes) = tensors[0].elements,
-                tensors[0].shape.count == 3, tensors[0].shape[2] == 3
-            else { throw .malformed("a decoded tile is one uint8 tensor 'pixels' of (h, w, 3)") }
-            self = .decode(
-                RGBTile(height: tensors[0].shape[0], width: tensors[0].shape[1], bytes: bytes))
+            self = try Self.decoded(tensors)
+        case .encode:
+            guard tensors.count == 1 else {
+                throw .malformed("an encoded tile is one tensor, \(tensors.count) came")
+            }
+            self = .encode(try tensors[0].latent(named: "latent"))
+        }
+    }
+
+    /// Bytes come as (h, w, 3), floats as (3, h, w): their type tells which.
+    private static func decoded(_ tensors: [WireTensor]) throws(WireError) -> WorkAnswer {
+        guard tensors.count == 1, let tensor = tensors.first, tensor.name == "pixels",
+            tensor.shape.count == 3
+        else { throw .malformed("a decoded tile is one tensor 'pixels' of three axes") }
+        switch tensor.elements {
+        case .uint8(let bytes):
+            guard tensor.shape[2] == 3 else {
+                throw .malformed("8-bit pixels are (h, w, 3), got \(tensor.shape)")
+            }
+            return .decode(
+                RGBTile(height: tensor.shape[0], width: tensor.shape[1], bytes: bytes))
+        case .float32:
+            return .pixels(try tensor.picture(named: "pixels"))
         }
     }
 }
@@ -111,6 +131,19 @@ extension WireTensor {
             shape: [latent.channels, latent.height, latent.width],
             elements: .float32(latent.values)
         )
+    }
+
+    /// A picture travels as (3, height, width).
+    fileprivate init(_ name: String, _ picture: RGBImage) {
+        self.init(
+            name: name, shape: [3, picture.height, picture.width],
+            elements: .float32(picture.values))
+    }
+
+    func picture(named expected: String) throws(WireError) -> RGBImage {
+        let values = try floats(named: expected, rank: 3)
+        guard shape[0] == 3 else { throw .malformed("pixels are (3, h, w), got \(shape)") }
+        return RGBImage(height: shape[1], width: shape[2], values: values)
     }
 
     func latent(named expected: String) throws(WireError) -> Latent {

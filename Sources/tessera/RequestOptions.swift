@@ -50,7 +50,11 @@ struct RequestOptions: ParsableArguments {
     var seed: SeedOption = .number(0)
 
     @Option(
-        help: "How the picture is cut into views: \(DenoisingMethods.all.map(\.name).formatted())."
+        help: """
+            How a model makes pictures larger than it was trained on: \
+            \(DenoisingMethods.all.map(\.name).formatted()). upscale holds one scene together at \
+            any size.
+            """
     )
     var method = "cutdiffusion"
 
@@ -71,15 +75,15 @@ struct RequestOptions: ParsableArguments {
 
     @Option(
         help: """
-            Latent pixels between neighbouring windows, up to the native side; half of it if left \
-            out. Smaller is smoother and slower.
+            Latent pixels between neighbouring windows, up to the native side; if left out three \
+            quarters of it for upscale, half of it otherwise. Smaller is smoother and slower.
             """
     )
     var stride: Int?
 
     @Flag(
         inversion: .prefixedNo,
-        help: "Shift the windows at random in every step. (default: on for cutdiffusion)"
+        help: "Shift the windows at random in every step. (default: off for multidiffusion)"
     )
     var jitter: Bool?
 
@@ -87,7 +91,7 @@ struct RequestOptions: ParsableArguments {
         inversion: .prefixedNo,
         help: """
             Tell each window where in the picture it lies, as SDXL's crop conditioning has it. \
-            (default: on for cutdiffusion)
+            (default: off for multidiffusion)
             """
     )
     var windowCrops: Bool?

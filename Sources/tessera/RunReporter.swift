@@ -93,6 +93,15 @@ final class RunReporter: Sendable {
             display.withLock { $0.update("denoising", done: done, total: views) }
         case .step(let done, let steps):
             emit("step", ["done": .int(done), "of": .int(steps)])
+        case .redrawn(let phase, let phases, let done, let tiles):
+            let name = "enlarging (\(phase) of \(phases - 1))"
+            display.withLock { $0.update(name, done: done, total: tiles) }
+            emit(
+                "enlarging",
+                [
+                    "phase": .int(phase), "of": .int(phases - 1), "tiles": .int(done),
+                    "of_tiles": .int(tiles),
+                ])
         case .tile(let done, let tiles):
             display.withLock { $0.update("decoding", done: done, total: tiles) }
             emit("tile", ["done": .int(done), "of": .int(tiles)])
@@ -116,7 +125,7 @@ final class RunReporter: Sendable {
         switch event {
         case .progress(.step(let done, _)): injector?.reached(.step, number: done)
         case .progress(.tile(let done, _)): injector?.reached(.tile, number: done)
-        case .progress(.views), .resumed, .tilesKept: break
+        case .progress(.views), .progress(.redrawn), .resumed, .tilesKept: break
         }
     }
 

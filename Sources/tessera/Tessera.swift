@@ -91,6 +91,7 @@ extension ExitStatus {
         switch error {
         case let failure as CommandFailure: self = failure.status
         case PlanningError.brokenPlan: self = .bug
+        case PlanningError.unsampled(let error): self.init(of: error)
         case is PlanningError: self = .usage
         case SamplingError.unknownScheduler, SamplingError.invalidStepCount: self = .usage
         case is SamplingError: self = .badData

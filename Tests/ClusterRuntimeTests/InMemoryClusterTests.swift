@@ -188,6 +188,8 @@ struct InMemoryClusterTests {
     func outvoted() async throws {
         let models = [ToyModel(.lying(from: 3)), ToyModel(), ToyModel()]
         try await withCluster(models, confirmedPercent: 100) { coordinator, _, _ in
+            // One that is alone is believed.
+            _ = await coordinator.workerEvents.first { _ in coordinator.liveWorkers == 3 }
             for step in 0..<4 {
                 let items = toyItems(step: step, count: 9)
                 let remote = try await answers(
@@ -316,7 +318,7 @@ struct InMemoryClusterTests {
                 views: Array(repeating: view, count: 65))
             await #expect(throws: WireError.self) {
                 try await coordinator.executor.execute(
-                    [.denoise(task)], conditioning: toyConditioning()
+                    WorkList([.denoise(task)]), conditioning: toyConditioning()
                 ) { _, _ in }
             }
         }
@@ -327,7 +329,7 @@ struct InMemoryClusterTests {
         try await withCluster([ToyModel()]) { coordinator, _, _ in
             await #expect(throws: ToyFailure.self) {
                 try await coordinator.executor.execute(
-                    toyItems(step: 0, count: 5), conditioning: toyConditioning()
+                    WorkList(toyItems(step: 0, count: 5)), conditioning: toyConditioning()
                 ) { _, _ in throw ToyFailure() }
             }
             let items = toyItems(step: 0, count: 5)

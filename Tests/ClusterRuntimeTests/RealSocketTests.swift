@@ -56,13 +56,17 @@ struct RealSocketTests {
                         from: local, to: items, conditioning: conditioning)
                     #expect(remote == expected)
                 }
-                let tiles = toyTiles(count: 5)
-                let remote = try await answers(
-                    from: coordinator.executor, to: tiles, conditioning: conditioning)
-                #expect(
-                    remote
-                        == (try await answers(
-                            from: local, to: tiles, conditioning: conditioning)))
+                // The last are more than are asked for at once.
+                for items in [
+                    toyTiles(count: 5), toyRedrawing(count: 5), toyItems(step: 3, count: 300),
+                ] {
+                    let remote = try await answers(
+                        from: coordinator.executor, to: items, conditioning: conditioning)
+                    #expect(
+                        remote
+                            == (try await answers(
+                                from: local, to: items, conditioning: conditioning)))
+                }
                 coordinator.shutdown()
                 try await group.waitForAll()
             }

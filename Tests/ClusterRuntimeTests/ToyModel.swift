@@ -63,10 +63,24 @@ final class ToyModel: ComputeModel {
                 throw ComputeError.notFinite(index: task.index, "the toy's tile is not finite")
             }
             let tile = task.tile
+            guard task.format == .bytes else {
+                return .pixels(
+                    RGBImage(
+                        height: tile.height * 2, width: tile.width * 2,
+                        values: (0..<tile.plane * 12).map {
+                            tile.values[$0 % tile.values.count] / 2
+                        }))
+            }
             let bytes = (0..<tile.plane * 4 * 3).map {
                 UInt8(truncatingIfNeeded: Int(tile.values[$0 % tile.values.count] * 100) &+ $0)
             }
             return .decode(RGBTile(height: tile.height * 2, width: tile.width * 2, bytes: bytes))
+        case .encode(let task):
+            let pixels = task.pixels
+            return .encode(
+                Latent(
+                    channels: 4, height: pixels.height / 2, width: pixels.width / 2,
+                    values: (0..<pixels.height * pixels.width).map { pixels.values[$0] * 3 }))
         }
     }
 
@@ -93,14 +107,15 @@ struct LocalExecutor: TaskExecutor {
     let model: any ComputeModel
 
     func execute(
-        _ items: [WorkItem],
+        _ items: WorkList,
         conditioning: Conditioning,
-        deliver: (_ index: Int, _ answer: WorkAnswer) async throws -> Void
+        deliver: (_ position: Int, _ answer: WorkAnswer) async throws -> Void
     ) async throws {
         try await model.prepare(conditioning)
-        for item in items {
-            let answer = try await model.compute(item, conditioning: conditioning.fingerprint)
-            try await deliver(item.index, answer)
+        for position in 0..<items.count {
+            let answer = try await model.compute(
+                items[position], conditioning: conditioning.fingerprint)
+            try await deliver(position, answer)
         }
     }
 }
@@ -169,6 +184,20 @@ func toyTiles(count: Int) -> [WorkItem] {
     }
 }
 
+/// Questions of an enlargement: tiles decoded to floats, and pieces of a picture.
+func toyRedrawing(count: Int) -> [WorkItem] {
+    toyTiles(count: count).flatMap { item -> [WorkItem] in
+        guard case .decode(let task) = item else { return [] }
+        let pixels = RGBImage(
+            height: 4, width: 10,
+            values: task.tile.values.map { $0 / 3 - 0.25 * Float(task.index) })
+        return [
+            .decode(DecodeTask(index: 2 * task.index, tile: task.tile, format: .floats)),
+            .encode(EncodeTask(index: 2 * task.index + 1, pixels: pixels)),
+        ]
+    }
+}
+
 /// All answers by index; fails the order of nothing, duplicates trap.
 func answers(
     from executor: some TaskExecutor,
@@ -176,7 +205,8 @@ func answers(
     conditioning: Conditioning
 ) async throws -> [Int: WorkAnswer] {
     let collected = Lock<[Int: WorkAnswer]>([:])
-    try await executor.execute(items, conditioning: conditioning) { index, answer in
+    try await executor.execute(WorkList(items), conditioning: conditioning) { position, answer in
+        let index = items[position].index
         collected.withLock { answers in
             precondition(answers[index] == nil, "item \(index) was answered twice")
             answers[index] = answer

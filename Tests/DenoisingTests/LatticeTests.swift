@@ -83,7 +83,7 @@ struct LatticeTests {
         "stepping the exchanged state and undoing the exchange is stepping the state",
         arguments: Schedulers.all.map(\.name))
     func exchangeCommutesWithSteps(name: String) throws {
-        var scheduler = try makeScheduler(name, steps: 5)
+        var scheduler = try makeScheduler(makeSampler(name), steps: 5)
         let table = table(.perChannel)
         let prediction = InitialNoise.native.latent(channels: 3, height: 8, width: 18, seed: 77)
         let index = StepIndex(2)

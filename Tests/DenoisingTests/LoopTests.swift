@@ -25,7 +25,7 @@ struct LoopTests {
         "what a pointwise network draws depends on no window, stride or exchange",
         arguments: ["zero", "linear", "gaussian"])
     func pointwise(kind: String) async throws {
-        let scheduler = try makeScheduler("euler", steps: 10)
+        let scheduler = try makeScheduler(makeSampler(), steps: 10)
         let predictor: Predictor =
             switch kind {
             case "zero": { view, _ in view.sample.mapValues { _ in 0 } }
@@ -36,7 +36,7 @@ struct LoopTests {
             default: gaussianPredictor(scheduler, deviation: 1)
             }
         let workers = SimulatedWorkers(predict: predictor)
-        let direct = try await run("direct", scheduler, height: 128, width: 200, executor: workers)
+        let direct = try await run("direct", steps: 10, height: 128, width: 200, executor: workers)
         let variants: [(String, (inout PlanRequest) -> Void)] = [
             ("multidiffusion", { $0.stride = 3 }),
             ("multidiffusion", { $0.feather = .gaussian }),
@@ -54,7 +54,7 @@ struct LoopTests {
         ]
         for (method, change) in variants {
             let result = try await run(
-                method, scheduler, height: 128, width: 200, executor: workers, change)
+                method, steps: 10, height: 128, width: 200, executor: workers, change)
             #expect(relativeDifference(result, direct) < 1e-5)
         }
         guard kind == "gaussian" else { return }
@@ -68,13 +68,12 @@ struct LoopTests {
         "a pointwise network cannot see the exchange", arguments: Schedulers.all.map(\.name)
     )
     func invisibleExchange(name: String) async throws {
-        let scheduler = try makeScheduler(name, steps: 4)
         let workers = SimulatedWorkers { view, _ in view.sample.mapValues { $0 * 0.6 } }
         var results: [Latent] = []
         for mode in InteractionMode.allCases {
             results.append(
                 try await run(
-                    "cutdiffusion", scheduler, name: name, height: 128, width: 192,
+                    "cutdiffusion", makeSampler(name), height: 128, width: 192,
                     executor: workers
                 ) {
                     $0.interaction = mode
@@ -89,14 +88,13 @@ struct LoopTests {
         "workers, order of arrival and repeats change no bit",
         arguments: DenoisingMethods.all.map(\.name))
     func arrival(method: String) async throws {
-        let scheduler = try makeScheduler("euler", steps: 4)
         let reference = try await run(
-            method, scheduler, height: 100, width: 184,
+            method, height: 100, width: 184,
             executor: SimulatedWorkers(predict: entangledPredictor))
         for workers in [1, 2, 3, 7] {
             for seed in [1, 2] as [UInt64] {
                 let result = try await run(
-                    method, scheduler, height: 100, width: 184,
+                    method, height: 100, width: 184,
                     executor: SimulatedWorkers(
                         workers: workers, seed: seed, repeatsAnswers: true,
                         predict: entangledPredictor))
@@ -107,24 +105,22 @@ struct LoopTests {
 
     @Test("answers computed at the same time change no bit")
     func concurrency() async throws {
-        let scheduler = try makeScheduler("ddim", steps: 3)
         let reference = try await run(
-            "cutdiffusion", scheduler, name: "ddim", height: 128, width: 128,
+            "cutdiffusion", makeSampler("ddim"), steps: 3, height: 128, width: 128,
             executor: SimulatedWorkers(predict: entangledPredictor))
         let result = try await run(
-            "cutdiffusion", scheduler, name: "ddim", height: 128, width: 128,
+            "cutdiffusion", makeSampler("ddim"), steps: 3, height: 128, width: 128,
             executor: ConcurrentExecutor(predict: entangledPredictor))
         #expect(result == reference)
     }
 
     @Test("the number of views in a task changes no bit", arguments: [2, 5, 100])
     func viewsPerTask(count: Int) async throws {
-        let scheduler = try makeScheduler("euler", steps: 3)
         let workers = SimulatedWorkers(workers: 3, predict: entangledPredictor)
         let reference = try await run(
-            "cutdiffusion", scheduler, height: 128, width: 128, executor: workers)
+            "cutdiffusion", steps: 3, height: 128, width: 128, executor: workers)
         let result = try await run(
-            "cutdiffusion", scheduler, height: 128, width: 128, executor: workers
+            "cutdiffusion", steps: 3, height: 128, width: 128, executor: workers
         ) { $0.viewsPerTask = count }
         #expect(result == reference)
     }
@@ -133,18 +129,14 @@ struct LoopTests {
         "A run goes on from any state, and asks only for what is missing",
         arguments: DenoisingMethods.all.map(\.name), [1, 3])
     func resume(method: String, viewsPerTask: Int) async throws {
-        let scheduler = try makeScheduler("euler", steps: 5)
-        let request = makeRequest(
-            height: 120, width: 128,
-            schedule: SamplingSchedule(name: "euler", scheduler: scheduler)
-        ) {
+        let request = makeRequest(height: 120, width: 128, steps: 5) {
             $0.viewsPerTask = viewsPerTask
             if method == "cutdiffusion" { $0.interaction = .perChannel }
         }
         let plan = try DenoisingMethods.method(named: method).plan(for: request)
-        let loop = DenoisingLoop(
-            plan: plan, scheduler: scheduler, conditioning: emptyConditioning)
-        let noise = InitialNoise.torchCPU.latent(channels: 3, height: 15, width: 16, seed: 1)
+        let loop = DenoisingLoop(plan: plan, conditioning: emptyConditioning)
+        let noise = InitialNoise.torchCPU.latent(
+            channels: 3, height: plan.noise.height, width: plan.noise.width, seed: 1)
         let asked = Mutex(0)
         let workers = SimulatedWorkers(workers: 3) { view, task in
             asked.withLock { $0 += 1 }
@@ -153,17 +145,20 @@ struct LoopTests {
         // Each with the number of views that are merged.
         var states = [(state: loop.initialState(noise: noise), merged: 0)]
         var merged = 0
-        let result = try await loop.run(
-            from: states[0].state, with: workers,
-            onTask: { step, state in
+        let result = try await loop.run(from: states[0].state, with: workers) { event in
+            switch event {
+            case .merged(let step, let state):
                 let tasks = try #require(state.underWay?.mergedTasks)
                 merged += step.views.count { $0.task == tasks - 1 }
                 if tasks < step.taskCount { states.append((state, merged)) }
-            },
-            onStep: { states.append(($0, merged)) })
+            case .advanced(let state), .entered(let state): states.append((state, merged))
+            case .redrawn: break
+            }
+        }
         #expect(merged == plan.forwardCount)
-        #expect(
-            states.count == 1 + (0..<5).reduce(0) { $0 + plan.step(at: $1).taskCount })
+        let tasks = (0..<plan.stepCount).reduce(0) { $0 + plan.step(at: $1).taskCount }
+        // The start, what each phase but the first enters with, and what each task leaves.
+        #expect(states.count == plan.phases.count + tasks)
         for (state, merged) in states {
             try #require(loop.isStart(state))
             asked.withLock { $0 = 0 }
@@ -176,8 +171,7 @@ struct LoopTests {
     func foreignStates() throws {
         let plan = try MultiDiffusionMethod().plan(
             for: makeRequest(height: 128, width: 128, steps: 3))
-        let loop = DenoisingLoop(
-            plan: plan, scheduler: makeCountdown(steps: 3), conditioning: emptyConditioning)
+        let loop = DenoisingLoop(plan: plan, conditioning: emptyConditioning)
         let canvas = Latent(zeros: 3, height: 16, width: 16)
         let tasks = plan.step(at: 0).taskCount
         try #require(tasks > 1)
@@ -204,15 +198,12 @@ struct LoopTests {
 
     @Test("What pads the canvas repeats the noise from the opposite side")
     func padding() throws {
-        let scheduler = try makeScheduler("ddim", steps: 2)
         let request = makeRequest(
-            height: 104, width: 150,
-            schedule: SamplingSchedule(name: "ddim", scheduler: scheduler))
+            height: 104, width: 150, steps: 2, sampler: makeSampler("ddim"))
         let plan = try CutDiffusionMethod().plan(for: request)
         #expect(plan.latent == Extent(height: 13, width: 19))
-        #expect(plan.canvas == Extent(height: 16, width: 20))
-        let loop = DenoisingLoop(
-            plan: plan, scheduler: scheduler, conditioning: emptyConditioning)
+        #expect(plan.phases[0].canvas == Extent(height: 16, width: 20))
+        let loop = DenoisingLoop(plan: plan, conditioning: emptyConditioning)
         let noise = InitialNoise.native.latent(channels: 3, height: 13, width: 19, seed: 11)
         let state = loop.initialState(noise: noise)
         for (y, x) in [(0, 0), (12, 18), (13, 0), (15, 19), (4, 19)] {
@@ -220,25 +211,25 @@ struct LoopTests {
                 state.canvas.values[(16 + y) * 20 + x]
                     == noise.values[(13 + y % 13) * 19 + x % 19])
         }
-        #expect(plan.cropped(state.canvas) == noise)
+        let window = Window(y: 0, x: 0, height: 13, width: 19)
+        #expect(LatentView.window(window).gather(from: state.canvas) == noise)
     }
 
     @Test("Answers that do not fit are named")
     func unsuitableAnswers() async throws {
-        let scheduler = try makeScheduler("euler", steps: 2)
         await #expect(throws: DenoisingError.self) {
             _ = try await run(
-                "direct", scheduler, height: 64, width: 64,
+                "direct", steps: 2, height: 64, width: 64,
                 executor: SimulatedWorkers { _, _ in Latent(zeros: 3, height: 4, width: 8) })
         }
         await #expect(throws: DenoisingError.notFinite(step: 0)) {
             _ = try await run(
-                "direct", scheduler, height: 64, width: 64,
+                "direct", steps: 2, height: 64, width: 64,
                 executor: SimulatedWorkers { view, _ in view.sample.mapValues { _ in .nan } })
         }
         await #expect(throws: DenoisingError.unanswered(step: 0, missing: 1)) {
             _ = try await run(
-                "direct", scheduler, height: 64, width: 64, executor: SilentExecutor())
+                "direct", steps: 2, height: 64, width: 64, executor: SilentExecutor())
         }
     }
 }
@@ -248,18 +239,15 @@ private struct ConcurrentExecutor: TaskExecutor {
     let predict: Predictor
 
     func execute(
-        _ items: [WorkItem],
+        _ items: WorkList,
         conditioning: Conditioning,
-        deliver: (_ index: Int, _ answer: WorkAnswer) async throws -> Void
+        deliver: (_ position: Int, _ answer: WorkAnswer) async throws -> Void
     ) async throws {
         try await withThrowingTaskGroup(of: (Int, WorkAnswer).self) { group in
-            for item in items {
-                guard case .denoise(let task) = item else { continue }
-                group.addTask { [predict] in
-                    (task.index, .denoise(task.views.map { predict($0, task) }))
-                }
+            for position in 0..<items.count {
+                group.addTask { [predict] in (position, toyAnswer(to: items[position], predict)) }
             }
-            for try await (index, answer) in group { try await deliver(index, answer) }
+            for try await (position, answer) in group { try await deliver(position, answer) }
         }
     }
 }
@@ -267,8 +255,8 @@ private struct ConcurrentExecutor: TaskExecutor {
 /// Never answers.
 private struct SilentExecutor: TaskExecutor {
     func execute(
-        _ items: [WorkItem],
+        _ items: WorkList,
         conditioning: Conditioning,
-        deliver: (_ index: Int, _ answer: WorkAnswer) async throws -> Void
+        deliver: (_ position: Int, _ answer: WorkAnswer) async throws -> Void
     ) async throws {}
 }

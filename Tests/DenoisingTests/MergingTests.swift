@@ -11,7 +11,7 @@ struct MergingTests {
     private func merged(_ field: Latent, stride: Int, feather: Feather) -> Latent {
         let extent = Extent(height: 17, width: 21)
         let grid = WindowGrid(
-            canvas: extent, window: Extent(height: 8, width: 8), stride: stride, jittered: true)
+            canvas: extent, window: Extent(height: 8, width: 8), stride: stride, moving: .each)
         var accumulator = OverlapAccumulator(channels: 2, extent: extent)
         for window in grid.windows(seed: 6, step: 1) {
             let view = LatentView.window(window)

@@ -33,8 +33,8 @@ struct MethodConformanceTests {
         let method = try DenoisingMethods.method(named: name)
         for (height, width) in Self.sizes {
             let plan = try method.plan(for: makeRequest(height: height, width: width, steps: 4))
-            let extent = plan.canvas
             for index in 0..<plan.stepCount {
+                let extent = plan.phases[plan.phase(ofStep: index)].canvas
                 var accumulator = OverlapAccumulator(channels: 3, extent: extent)
                 let ones = Latent(zeros: 3, height: extent.height, width: extent.width)
                     .mapValues { _ in 1 }
@@ -61,7 +61,7 @@ struct MethodConformanceTests {
             fingerprint { $0.seed = 12 }, fingerprint { $0.width = 201 },
             fingerprint { $0.guidanceScale = 4 }, fingerprint { $0.viewsPerTask = 2 },
             fingerprint { $0.guidanceRescale = 0.5 },
-            fingerprint { $0.schedule = makeSchedule(steps: 7) },
+            fingerprint { $0.steps = 7 },
             fingerprint { $0.sizeConditioning = .picture },
         ]
         #expect(Set(others + [base]).count == others.count + 1)
@@ -69,11 +69,11 @@ struct MethodConformanceTests {
 
     @Test("is the plain sampler at native size", arguments: names)
     func nativeSize(name: String) async throws {
-        let scheduler = try makeScheduler("euler", steps: 3)
+        let scheduler = try makeScheduler(makeSampler(), steps: 3)
         let workers = SimulatedWorkers(predict: entangledPredictor)
         let direct = try await run(
-            "direct", scheduler, height: 64, width: 64, executor: workers)
-        let result = try await run(name, scheduler, height: 64, width: 64, executor: workers)
+            "direct", steps: 3, height: 64, width: 64, executor: workers)
+        let result = try await run(name, steps: 3, height: 64, width: 64, executor: workers)
         #expect(result == direct)
         var sampler = scheduler
         var state = InitialNoise.native.latent(channels: 3, height: 8, width: 8, seed: 5)
@@ -118,7 +118,7 @@ struct MethodConformanceTests {
         #expect(error(width: -5) == .belowNative(height: 128, width: -5, nativePixels: 64))
         #expect(
             error(width: .max) == .tooLarge(height: 128, width: .max, limit: 65_536))
-        #expect(error { $0.schedule.timesteps = [] } == .noSteps(0))
+        #expect(error { $0.steps = 0 } == .noSteps(0))
         #expect(error { $0.viewsPerTask = 0 } == .invalidViewsPerTask(0))
         #expect(error { $0.guidanceScale = .nan } != nil)
         #expect(error { $0.guidanceRescale = 2 } != nil)
@@ -200,12 +200,12 @@ struct PlanningErrorTests {
 
 @Suite("A plan's own proof", .watched)
 struct ValidationTests {
-    private func plan(canvas: Extent, window: Extent) -> DenoisingPlan {
+    private func plan(canvas: Extent, window: Extent) throws -> DenoisingPlan {
         let grid = WindowGrid(canvas: canvas, window: window, stride: 1)
         let stage = PlanStage(
             name: "broken", steps: 0..<6, geometry: .windows(grid), conditioning: .native,
             guidanceScale: 1)
-        return DenoisingPlan(
+        return try DenoisingPlan(
             method: "broken", request: makeRequest(height: 128, width: 128), canvas: canvas,
             stages: [stage])
     }

@@ -67,9 +67,8 @@ struct MethodTests {
     func issuedItems() async throws {
         final class Counter: @unchecked Sendable { var views = 0 }
         let counter = Counter()
-        let scheduler = try makeScheduler("euler", steps: 4)
         _ = try await run(
-            "cutdiffusion", scheduler, height: 256, width: 256,
+            "cutdiffusion", height: 256, width: 256,
             executor: SimulatedWorkers { view, _ in
                 counter.views += 1
                 return view.sample
@@ -130,12 +129,11 @@ struct MethodTests {
                     == [2048, 2048, (window.y + 16) * 8, (window.x + 16) * 8, 2048, 2048])
         }
         #expect(plan.step(at: 0).interaction?.mode == .perChannel)
-        #expect(plan.step(at: 1).views.contains { $0.view.overhangs(plan.canvas) })
+        #expect(plan.step(at: 1).views.contains { $0.view.overhangs(plan.phases[0].canvas) })
     }
 
     @Test("without stage one CutDiffusion is MultiDiffusion, step by step")
     func noStageOne() async throws {
-        let scheduler = try makeScheduler("euler", steps: 4)
         func choices(_ request: inout PlanRequest) {
             request.jitter = true
             request.windowCrops = true
@@ -145,14 +143,14 @@ struct MethodTests {
         var cutRequest = request
         cutRequest.structureSteps = 0
         let cut = try CutDiffusionMethod().plan(for: cutRequest)
-        #expect(cut.canvas == multi.canvas)
+        #expect(cut.phases[0].canvas == multi.phases[0].canvas)
         for step in 0..<6 { #expect(cut.step(at: step) == multi.step(at: step)) }
 
         let workers = SimulatedWorkers(predict: entangledPredictor)
         let one = try await run(
-            "multidiffusion", scheduler, height: 120, width: 200, executor: workers, choices)
+            "multidiffusion", height: 120, width: 200, executor: workers, choices)
         let other = try await run(
-            "cutdiffusion", scheduler, height: 120, width: 200, executor: workers
+            "cutdiffusion", height: 120, width: 200, executor: workers
         ) {
             choices(&$0)
             $0.structureSteps = 0
@@ -171,7 +169,7 @@ struct MethodTests {
                     })
                 let covered = plan.stages.map(\.steps.count).reduce(0, +)
                 #expect(covered == steps)
-                #expect(plan.canvas == plan.latent)
+                #expect(plan.phases[0].canvas == plan.latent)
                 #expect(plan.forwardCount == structure * 4 + (steps - structure) * 9)
             }
         }
@@ -179,9 +177,8 @@ struct MethodTests {
 
     @Test("stage one alone gives one relocated picture")
     func stageOneAlone() async throws {
-        let scheduler = try makeScheduler("ddim", steps: 3)
         let result = try await run(
-            "cutdiffusion", scheduler, name: "ddim", height: 128, width: 128,
+            "cutdiffusion", makeSampler("ddim"), steps: 3, height: 128, width: 128,
             executor: SimulatedWorkers(predict: entangledPredictor)
         ) { $0.structureSteps = 3 }
         #expect((result.height, result.width) == (16, 16))

@@ -11,11 +11,13 @@ private struct Replay {
     let plan: [String: Any]
 
     var channels: Int { number(object(plan, "latent"), "channels") }
-    var height: Int { number(object(plan, "canvas"), "height") }
-    var width: Int { number(object(plan, "canvas"), "width") }
 
     func object(_ from: [String: Any], _ key: String) -> [String: Any] {
         from[key] as? [String: Any] ?? [:]
+    }
+
+    func list(_ from: [String: Any], _ key: String) -> [[String: Any]] {
+        from[key] as? [[String: Any]] ?? []
     }
 
     func number(_ from: [String: Any], _ key: String) -> Int { from[key] as? Int ?? -1 }
@@ -24,54 +26,156 @@ private struct Replay {
         (from[key] as? Double) ?? Double(from[key] as? String ?? "") ?? .nan
     }
 
-    /// From unit noise, channels × height × width of the latent, to the finished latent.
+    func plane(_ from: [String: Any], _ key: String, channels: Int = 0) -> Field {
+        let extent = object(from, key)
+        return Field(channels, number(extent, "height"), number(extent, "width"))
+    }
+
+    /// From unit noise, channels × height × width of the first latent, to the finished latent.
     func run(_ noise: [Double]) -> [Double] {
         let request = object(plan, "request")
-        let (innerHeight, innerWidth) = (
-            number(object(plan, "latent"), "height"), number(object(plan, "latent"), "width")
-        )
-        var start: [Double] = []
-        for index in 0..<channels * height * width {
-            let (channel, y, x) = (
-                index / (height * width), index / width % height, index % width
-            )
-            let row = channel * innerHeight + y % innerHeight
-            start.append(noise[row * innerWidth + x % innerWidth])
-        }
         let isEuler = request["scheduler"] as? String == "euler"
         let kind = request["prediction_type"] as? String ?? ""
-        var state = start.map { $0 * real(request, "initial_noise_sigma") }
-        for step in plan["steps"] as? [[String: Any]] ?? [] {
-            let sigma = real(step, "sigma")
-            let (now, next) = (real(step, "alpha_cumprod"), real(step, "next_alpha_cumprod"))
-            let divisor = isEuler ? (sigma * sigma + 1).squareRoot() : 1
-            let prediction = predict(state.map { $0 / divisor }, step)
-            for index in state.indices {
-                // Into variance-preserving terms, one DDIM step, and back.
-                let scaled = isEuler ? state[index] * now.squareRoot() : state[index]
-                let output = prediction[index]
-                let (clean, noise): (Double, Double) =
-                    kind == "epsilon"
-                    ? ((scaled - (1 - now).squareRoot() * output) / now.squareRoot(), output)
-                    : (
-                        now.squareRoot() * scaled - (1 - now).squareRoot() * output,
-                        now.squareRoot() * output + (1 - now).squareRoot() * scaled
-                    )
-                let arrived = next.squareRoot() * clean + (1 - next).squareRoot() * noise
-                state[index] = isEuler ? arrived / next.squareRoot() : arrived
+        var latent = plane(plan, "noise", channels: channels)
+        latent.values = noise.map { $0 * real(request, "initial_noise_sigma") }
+        for phase in list(plan, "phases") {
+            var kept: [String: Field] = [:]
+            for operation in list(phase, "entry") {
+                latent = entered(latent, by: operation, keeping: &kept, isEuler: isEuler)
+            }
+            let canvas = plane(phase, "canvas")
+            var state = latent.wrapped(canvas.height, canvas.width)
+            for step in list(phase, "steps") {
+                advance(&state, by: step, kept, isEuler: isEuler, kind: kind)
+            }
+            let inner = plane(phase, "latent")
+            latent = state.cut(0, 0, inner.height, inner.width)
+        }
+        return latent.values
+    }
+
+    /// One operation of a phase's entry.
+    private func entered(
+        _ x: Field, by operation: [String: Any], keeping kept: inout [String: Field],
+        isEuler: Bool
+    ) -> Field {
+        let low = plane(operation, "low")
+        switch operation["kind"] as? String {
+        case "decode":
+            return tiled(x, operation, from: 1, to: 8) { $0.toyPicture }.clamped
+        case "resize_picture":
+            return x.resized(number(operation, "height"), number(operation, "width"), .cubic)
+                .clamped
+        case "encode": return tiled(x, operation, from: 8, to: 1) { $0.toyLatent }
+        case "boost":
+            let coarse = x.resized(low.height, low.width, .area)
+                .resized(x.height, x.width, .linear)
+            return coarse.merged(x) { $0 + real(operation, "factor") * ($1 - $0) }
+        case "keep":
+            kept[operation["name"] as? String ?? ""] = x.resized(low.height, low.width, .area)
+            return x
+        case "renoise":
+            let sigma = real(operation, "sigma")
+            let noise = drawn(like: x, operation)
+            let scale = isEuler ? 1 : 1 / (1 + sigma * sigma).squareRoot()
+            return x.merged(noise) { ($0 + sigma * $1) * scale }
+        default: return x.resized(0, 0, .linear)
+        }
+    }
+
+    /// The random numbers themselves are another matter.
+    private func drawn(like x: Field, _ operation: [String: Any]) -> Field {
+        let request = object(plan, "request")
+        var noise = x
+        for channel in 0..<x.channels {
+            for row in 0..<x.height {
+                var stream = PhiloxGenerator(
+                    seed: UInt64(number(request, "seed")),
+                    purpose: RandomPurpose(rawValue: UInt32(number(operation, "purpose")))!,
+                    step: number(operation, "step"), index: channel * x.height + row)
+                var numbers: [Double] = []
+                while numbers.count < x.width {
+                    let (even, odd) = stream.gaussianPair()
+                    numbers += [even, odd]
+                }
+                for column in 0..<x.width { noise[channel, row, column] = numbers[column] }
             }
         }
-        return state.indices.filter {
-            $0 / width % height < innerHeight && $0 % width < innerWidth
-        }.map { state[$0] }
+        return noise
+    }
+
+    /// What `function` makes of every tile, each fading in over those above and left of it.
+    private func tiled(
+        _ x: Field, _ operation: [String: Any], from scale: Int, to newScale: Int,
+        _ function: (Field) -> Field
+    ) -> Field {
+        let tile = plane(operation, "tile")
+        let rows = operation["rows"] as? [Int] ?? []
+        let columns = operation["columns"] as? [Int] ?? []
+        let cells = (x.height / scale, x.width / scale)
+        var out = Field(3, cells.0 * newScale, cells.1 * newScale)
+        var bottom = 0
+        for row in rows {
+            // A row of tiles by itself, then under the one above.
+            var band = Field(3, tile.height * newScale, out.width)
+            var right = 0
+            for column in columns {
+                let piece = function(
+                    x.cut(row * scale, column * scale, tile.height * scale, tile.width * scale))
+                let (left, overlap) = (column * newScale, right - column * newScale)
+                for (c, i, j) in piece.places {
+                    let share = j < overlap ? Double(j) / Double(overlap) : 1
+                    band[c, i, left + j] =
+                        band[c, i, left + j] * (1 - share) + piece[c, i, j] * share
+                }
+                right = left + piece.width
+            }
+            let (top, overlap) = (row * newScale, bottom - row * newScale)
+            for (c, i, j) in band.places {
+                let share = i < overlap ? Double(i) / Double(overlap) : 1
+                out[c, top + i, j] = out[c, top + i, j] * (1 - share) + band[c, i, j] * share
+            }
+            bottom = top + band.height
+        }
+        return out
+    }
+
+    /// In variance-preserving terms one DDIM step, and back.
+    private func advance(
+        _ state: inout Field, by step: [String: Any], _ kept: [String: Field], isEuler: Bool,
+        kind: String
+    ) {
+        let sigma = real(step, "sigma")
+        let (now, next) = (real(step, "alpha_cumprod"), real(step, "next_alpha_cumprod"))
+        let divisor = isEuler ? (sigma * sigma + 1).squareRoot() : 1
+        let seen = state.mapped { $0 / divisor }
+        let prediction = predict(seen, step)
+        let scaled = isEuler ? state.mapped { $0 * now.squareRoot() } : state
+        var clean = scaled.merged(prediction) {
+            kind == "epsilon"
+                ? ($0 - (1 - now).squareRoot() * $1) / now.squareRoot()
+                : now.squareRoot() * $0 - (1 - now).squareRoot() * $1
+        }
+        for operation in list(step, "after") {
+            guard let low = kept[operation["name"] as? String ?? ""] else { return }
+            let change = low.merged(clean.resized(low.height, low.width, .area), -)
+            clean = clean.merged(change.resized(clean.height, clean.width, .linear), +)
+        }
+        let noise =
+            now > 0
+            ? scaled.merged(clean) { ($0 - now.squareRoot() * $1) / (1 - now).squareRoot() }
+            : scaled
+        let arrived = clean.merged(noise) { next.squareRoot() * $0 + (1 - next).squareRoot() * $1 }
+        state = isEuler ? arrived.mapped { $0 / next.squareRoot() } : arrived
     }
 
     /// The weighted mean of all views' predictions.
-    private func predict(_ input: [Double], _ step: [String: Any]) -> [Double] {
+    private func predict(_ canvas: Field, _ step: [String: Any]) -> Field {
+        let input = canvas.values
         var sum = [Double](repeating: 0, count: input.count)
         var weights = sum
         for view in step["views"] as? [[String: Any]] ?? [] {
-            let addresses = addresses(of: view)
+            let addresses = addresses(of: view, canvas.height, canvas.width)
             let seen = addresses.cells.map { $0 < 0 ? 0 : input[$0] }
             let output = network(
                 seen, height: addresses.height, width: addresses.width,
@@ -87,12 +191,14 @@ private struct Replay {
                 weights[address] += weight
             }
         }
-        return zip(sum, weights).map { $0 / $1 }
+        var mean = canvas
+        mean.values = zip(sum, weights).map { $0 / $1 }
+        return mean
     }
 
     /// Where each element of a view lies on the canvas, −1 outside.
     private func addresses(
-        of view: [String: Any]
+        of view: [String: Any], _ height: Int, _ width: Int
     ) -> (height: Int, width: Int, cells: [Int]) {
         var cells: [Int] = []
         if view["kind"] as? String == "window" {
@@ -149,6 +255,110 @@ private struct Replay {
     }
 }
 
+/// Planes of numbers in double precision.
+private struct Field {
+    let channels: Int
+    let height: Int
+    let width: Int
+    var values: [Double]
+
+    init(_ channels: Int, _ height: Int, _ width: Int) {
+        (self.channels, self.height, self.width) = (channels, height, width)
+        values = Array(repeating: 0, count: max(0, channels * height * width))
+    }
+
+    subscript(channel: Int, y: Int, x: Int) -> Double {
+        get { values[(channel * height + y) * width + x] }
+        set { values[(channel * height + y) * width + x] = newValue }
+    }
+
+    var places: [(Int, Int, Int)] {
+        (0..<channels).flatMap { c in
+            (0..<height).flatMap { y in (0..<width).map { x in (c, y, x) } }
+        }
+    }
+
+    func mapped(_ change: (Double) -> Double) -> Field {
+        var result = self
+        result.values = values.map(change)
+        return result
+    }
+
+    func merged(_ other: Field, _ change: (Double, Double) -> Double) -> Field {
+        var result = self
+        result.values = zip(values, other.values).map(change)
+        return result
+    }
+
+    var clamped: Field { mapped { min(max($0, 0), 1) } }
+
+    func cut(_ top: Int, _ left: Int, _ height: Int, _ width: Int) -> Field {
+        var part = Field(channels, height, width)
+        for (c, y, x) in part.places { part[c, y, x] = self[c, top + y, left + x] }
+        return part
+    }
+
+    func wrapped(_ height: Int, _ width: Int) -> Field {
+        var whole = Field(channels, height, width)
+        for (c, y, x) in whole.places { whole[c, y, x] = self[c, y % self.height, x % self.width] }
+        return whole
+    }
+
+    enum Filter { case linear, area, cubic }
+
+    /// Element by element, by the kernels' formulas.
+    func resized(_ newHeight: Int, _ newWidth: Int, _ filter: Filter) -> Field {
+        func weights(_ count: Int, _ newCount: Int, _ index: Int) -> [(Int, Double)] {
+            let scale = Double(count) / Double(newCount)
+            let centre = (Double(index) + 0.5) * scale - 0.5
+            let reach = filter == .cubic ? 2 : filter == .area ? max(scale, 1) : 1
+            var found: [(Int, Double)] = []
+            for place in Int((centre - reach).rounded(.down))...Int((centre + reach).rounded(.up)) {
+                let distance = abs(Double(place) - centre)
+                let weight: Double
+                switch filter {
+                case .linear, .area: weight = max(0, 1 - distance / reach)
+                case .cubic where distance <= 1:
+                    weight = 1.25 * distance * distance * distance - 2.25 * distance * distance + 1
+                case .cubic where distance < 2:
+                    weight =
+                        -0.75 * distance * distance * distance + 3.75 * distance * distance
+                        - 6 * distance + 3
+                case .cubic: weight = 0
+                }
+                if filter == .area, !(0..<count).contains(place) { continue }
+                found.append((min(max(place, 0), count - 1), weight))
+            }
+            let sum = found.reduce(0) { $0 + $1.1 }
+            return found.map { ($0.0, $0.1 / sum) }
+        }
+        let rows = (0..<newHeight).map { weights(height, newHeight, $0) }
+        let columns = (0..<newWidth).map { weights(width, newWidth, $0) }
+        var result = Field(channels, newHeight, newWidth)
+        for (c, y, x) in result.places {
+            for (row, a) in rows[y] {
+                for (column, b) in columns[x] { result[c, y, x] += a * b * self[c, row, column] }
+            }
+        }
+        return result
+    }
+
+    /// The same stand-ins for the autoencoder as `toyAnswer`'s, written anew.
+    var toyPicture: Field {
+        var pixels = Field(3, height * 8, width * 8)
+        for (c, y, x) in pixels.places {
+            pixels[c, y, x] = min(max(self[c, y / 8, x / 8] / 8 + 0.5, 0), 1)
+        }
+        return pixels
+    }
+
+    var toyLatent: Field {
+        var latent = Field(3, height / 8, width / 8)
+        for (c, y, x) in places { latent[c, y / 8, x / 8] += (self[c, y, x] * 8 - 4) / 64 }
+        return latent
+    }
+}
+
 @Suite("An expanded plan can be replayed by another program", .watched)
 struct ReplayTests {
     /// A variant of a request to replay.
@@ -181,32 +391,31 @@ struct ReplayTests {
         Case(method: "cutdiffusion", scheduler: "euler", height: 64, width: 128) {
             $0.compatibility = .cutDiffusion
         },
+        Case(method: "upscale", scheduler: "euler", height: 128, width: 128),
+        Case(
+            method: "upscale", scheduler: "ddim", height: 150, width: 331,
+            prediction: .vPrediction, zeroTerminalSNR: true),
     ]
 
-    private func scheduler(_ test: Case) throws -> any Scheduler {
+    private func sampler(_ test: Case) -> Sampler {
         guard test.zeroTerminalSNR else {
-            return try makeScheduler(test.scheduler, steps: 6, prediction: test.prediction)
+            return makeSampler(test.scheduler, prediction: test.prediction)
         }
         var configuration = SchedulerConfiguration.latentDiffusion(className: "DDIMScheduler")
         configuration.predictionType = test.prediction.rawValue
         configuration.rescaleBetasZeroSNR = true
         configuration.timestepSpacing = "trailing"
-        return try Schedulers.entry(named: test.scheduler, configuration: configuration)
-            .makeScheduler(configuration: configuration, steps: 6)
+        return Sampler(name: test.scheduler, configuration: configuration)
     }
 
     @Test("with the same result", arguments: cases)
     func replay(test: Case) async throws {
-        let scheduler = try scheduler(test)
         let request = makeRequest(
-            height: test.height, width: test.width,
-            schedule: SamplingSchedule(name: test.scheduler, scheduler: scheduler),
-            test.change)
+            height: test.height, width: test.width, sampler: sampler(test), test.change)
         let plan = try DenoisingMethods.method(named: test.method).plan(for: request)
-        let loop = DenoisingLoop(
-            plan: plan, scheduler: scheduler, conditioning: emptyConditioning)
+        let loop = DenoisingLoop(plan: plan, conditioning: emptyConditioning)
         let noise = InitialNoise.native.latent(
-            channels: 3, height: plan.latent.height, width: plan.latent.width, seed: 11)
+            channels: 3, height: plan.noise.height, width: plan.noise.width, seed: 11)
         let result = try await loop.run(
             from: loop.initialState(noise: noise),
             with: SimulatedWorkers(workers: 3, predict: entangledPredictor))
@@ -232,7 +441,8 @@ struct ReplayTests {
         #expect(latent == ["height": 16, "width": 16, "channels": 3])
         let fields = try #require(object["request"] as? [String: Any])
         #expect(fields["structure_steps"] as? Int == 3)
-        let steps = try #require(object["steps"] as? [[String: Any]])
+        let phases = try #require(object["phases"] as? [[String: Any]])
+        let steps = try #require(phases.first?["steps"] as? [[String: Any]])
         #expect(steps.count == 6)
         for (index, step) in steps.enumerated() {
             #expect(step["index"] as? Int == index)
@@ -259,7 +469,8 @@ struct ReplayTests {
         let data = try JSONEncoder().encode(PlanDocument(plan, expanded: false))
         let object = try #require(
             try JSONSerialization.jsonObject(with: data) as? [String: Any])
-        let steps = try #require(object["steps"] as? [[String: Any]])
+        let phases = try #require(object["phases"] as? [[String: Any]])
+        let steps = try #require(phases.first?["steps"] as? [[String: Any]])
         #expect(steps[0]["views"] == nil)
         #expect(steps[0]["view_count"] as? Int == 4)
     }

@@ -8,49 +8,29 @@ let toyModel = ModelGeometry(nativeSide: 8, scaleFactor: 8, channels: 3, sizeMul
 /// SDXL's geometry.
 let sdxlModel = ModelGeometry(nativeSide: 128, scaleFactor: 8, channels: 4, sizeMultiple: 8)
 
-/// A scheduler on SDXL's training schedule, by its registered name.
-func makeScheduler(
-    _ name: String, steps: Int, prediction: PredictionType = .epsilon
-) throws -> any Scheduler {
+/// A sampler on SDXL's training schedule, by its registered name.
+func makeSampler(_ name: String = "euler", prediction: PredictionType = .epsilon) -> Sampler {
     var configuration = SchedulerConfiguration.latentDiffusion(className: "DDIMScheduler")
     configuration.timestepSpacing = "leading"
     configuration.stepsOffset = 1
     configuration.setAlphaToOne = false
     configuration.predictionType = prediction.rawValue
-    return try Schedulers.entry(named: name, configuration: configuration)
-        .makeScheduler(configuration: configuration, steps: steps)
+    return Sampler(name: name, configuration: configuration)
 }
 
-/// A schedule of made-up numbers, for plans that are not run.
-func makeSchedule(steps: Int) -> SamplingSchedule {
-    SamplingSchedule(name: "countdown", scheduler: makeCountdown(steps: steps))
-}
-
-/// The scheduler of ``makeSchedule(steps:)``.
-func makeCountdown(steps: Int) -> any Scheduler {
-    struct Countdown: Scheduler {
-        let timesteps: [Timestep]
-        let initialNoiseSigma = 1.0
-        let predictionType = PredictionType.epsilon
-        func sigma(after step: StepIndex) -> Double {
-            Double(timesteps.count - step.value - 1)
-        }
-        func scaledModelInput(_ sample: Latent, at step: StepIndex) -> Latent { sample }
-        func step(prediction: Latent, sample: Latent, at step: StepIndex) -> Latent { sample }
-    }
-    return Countdown(
-        timesteps: (0..<steps).map {
-            Timestep(value: Double(steps - $0), sigma: Double(steps - $0))
-        })
+/// The scheduler of a sampler.
+func makeScheduler(_ sampler: Sampler, steps: Int) throws -> any Scheduler {
+    try Schedulers.entry(named: sampler.name, configuration: sampler.configuration)
+        .makeScheduler(configuration: sampler.configuration, steps: steps)
 }
 
 func makeRequest(
     height: Int, width: Int, model: ModelGeometry = toyModel, steps: Int = 6,
-    schedule: SamplingSchedule? = nil, _ change: (inout PlanRequest) -> Void = { _ in }
+    sampler: Sampler = makeSampler(), _ change: (inout PlanRequest) -> Void = { _ in }
 ) -> PlanRequest {
     var request = PlanRequest(
-        height: height, width: width, model: model,
-        schedule: schedule ?? makeSchedule(steps: steps), seed: 11, guidanceScale: 3)
+        height: height, width: width, model: model, sampler: sampler, steps: steps, seed: 11,
+        guidanceScale: 3)
     change(&request)
     return request
 }
@@ -93,32 +73,67 @@ struct SimulatedWorkers: TaskExecutor {
     let predict: Predictor
 
     func execute(
-        _ items: [WorkItem],
+        _ items: WorkList,
         conditioning: Conditioning,
-        deliver: (_ index: Int, _ answer: WorkAnswer) async throws -> Void
+        deliver: (_ position: Int, _ answer: WorkAnswer) async throws -> Void
     ) async throws {
         var random = PhiloxGenerator(seed: seed, purpose: .jitter, step: 0, index: workers)
         var clocks = [Int](repeating: 0, count: workers)
         var finished: [(time: Int, position: Int)] = []
-        for position in items.indices {
+        for position in 0..<items.count {
             let worker = clocks.indices.min { clocks[$0] < clocks[$1] } ?? 0
             clocks[worker] += random.uniform(in: 1...100)
             finished.append((clocks[worker], position))
         }
         for (_, position) in finished.sorted(by: { $0 < $1 }) {
-            guard case .denoise(let task) = items[position] else { continue }
-            let answer = WorkAnswer.denoise(task.views.map { predict($0, task) })
-            try await deliver(task.index, answer)
-            if repeatsAnswers, task.index % 3 == 0 { try await deliver(task.index, answer) }
+            let answer = toyAnswer(to: items[position], predict)
+            try await deliver(position, answer)
+            if repeatsAnswers, position % 3 == 0 { try await deliver(position, answer) }
         }
     }
+}
+
+/// What a toy model answers: a predictor's noise, and an autoencoder whose pixels are their cell's
+/// first three channels, and whose latents are their pixels' mean.
+func toyAnswer(to item: WorkItem, _ predict: Predictor) -> WorkAnswer {
+    switch item {
+    case .denoise(let task): .denoise(task.views.map { predict($0, task) })
+    case .decode(let task): .pixels(toyPicture(of: task.tile))
+    case .encode(let task): .encode(toyLatent(of: task.pixels))
+    }
+}
+
+private let toyScale = 8
+
+private func toyPicture(of tile: Latent) -> RGBImage {
+    let (height, width) = (tile.height * toyScale, tile.width * toyScale)
+    var values = [Float](repeating: 0, count: 3 * height * width)
+    for index in values.indices {
+        let (row, x) = index.quotientAndRemainder(dividingBy: width)
+        let (channel, y) = row.quotientAndRemainder(dividingBy: height)
+        let cell = (channel * tile.height + y / toyScale) * tile.width + x / toyScale
+        values[index] = min(max(tile.values[cell] / 8 + 0.5, 0), 1)
+    }
+    return RGBImage(height: height, width: width, values: values)
+}
+
+private func toyLatent(of pixels: RGBImage) -> Latent {
+    var tile = Latent(
+        zeros: 3, height: pixels.height / toyScale, width: pixels.width / toyScale)
+    for index in pixels.values.indices {
+        let (row, x) = index.quotientAndRemainder(dividingBy: pixels.width)
+        let (channel, y) = row.quotientAndRemainder(dividingBy: pixels.height)
+        let cell = (channel * tile.height + y / toyScale) * tile.width + x / toyScale
+        tile.values[cell] += (pixels.values[index] * 8 - 4) / Float(toyScale * toyScale)
+    }
+    return tile
 }
 
 /// Plans and runs a request with a real scheduler; returns the finished latent.
 func run(
     _ method: String,
-    _ scheduler: any Scheduler,
-    name: String = "euler",
+    _ sampler: Sampler = makeSampler(),
+    steps: Int = 4,
     height: Int,
     width: Int,
     model: ModelGeometry = toyModel,
@@ -126,13 +141,12 @@ func run(
     _ change: (inout PlanRequest) -> Void = { _ in }
 ) async throws -> Latent {
     let request = makeRequest(
-        height: height, width: width, model: model,
-        schedule: SamplingSchedule(name: name, scheduler: scheduler), change)
+        height: height, width: width, model: model, steps: steps, sampler: sampler, change)
     let plan = try DenoisingMethods.method(named: method).plan(for: request)
     try plan.validate()
-    let loop = DenoisingLoop(plan: plan, scheduler: scheduler, conditioning: emptyConditioning)
+    let loop = DenoisingLoop(plan: plan, conditioning: emptyConditioning)
     let noise = InitialNoise.native.latent(
-        channels: model.channels, height: plan.latent.height, width: plan.latent.width, seed: 5)
+        channels: model.channels, height: plan.noise.height, width: plan.noise.width, seed: 5)
     return try await loop.run(from: loop.initialState(noise: noise), with: executor)
 }
 

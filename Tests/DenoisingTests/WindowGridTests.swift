@@ -56,7 +56,7 @@ struct WindowGridTests {
             for edge in [EdgeRule.clamped, .zeroPadded] {
                 let grid = WindowGrid(
                     canvas: Extent(height: height, width: width),
-                    window: Extent(height: 8, width: 8), stride: stride, jittered: true, edge: edge)
+                    window: Extent(height: 8, width: 8), stride: stride, moving: .each, edge: edge)
                 for seed in 0..<4 {
                     let counts = coverage(grid, seed: UInt64(seed), step: seed)
                     #expect(counts.allSatisfy { $0 >= 1 }, "\(grid)")
@@ -69,7 +69,7 @@ struct WindowGridTests {
     func exactTiling() {
         let grid = WindowGrid(
             canvas: Extent(height: 16, width: 32), window: Extent(height: 8, width: 8), stride: 8,
-            jittered: true)
+            moving: .each)
         #expect(grid.jitter == 0)
         #expect(coverage(grid, seed: 1, step: 2).allSatisfy { $0 == 1 })
     }
@@ -78,7 +78,7 @@ struct WindowGridTests {
     func jitterRanges() {
         let grid = WindowGrid(
             canvas: Extent(height: 128, width: 512), window: Extent(height: 128, width: 128),
-            stride: 64, jittered: true, edge: .zeroPadded)
+            stride: 64, moving: .each, edge: .zeroPadded)
         #expect(grid.jitter == 16)
         #expect(grid.jitterRange(at: 0, of: 7) == -16...0)
         #expect(grid.jitterRange(at: 3, of: 7) == -16...16)
@@ -102,7 +102,7 @@ struct WindowGridTests {
     func clamped() {
         let grid = WindowGrid(
             canvas: Extent(height: 32, width: 32), window: Extent(height: 16, width: 16),
-            stride: 2, jittered: true)
+            stride: 2, moving: .each)
         var moved = 0
         for (index, window) in grid.windows(seed: 1, step: 0).enumerated() {
             #expect(window.y >= 0 && window.y + 16 <= 32)
@@ -116,7 +116,7 @@ struct WindowGridTests {
     func keys() {
         let small = WindowGrid(
             canvas: Extent(height: 16, width: 64), window: Extent(height: 16, width: 16),
-            stride: 8, jittered: true)
+            stride: 8, moving: .each)
         #expect(small.windows(seed: 1, step: 4) == small.windows(seed: 1, step: 4))
         #expect(small.windows(seed: 1, step: 4) != small.windows(seed: 1, step: 5))
         #expect(small.windows(seed: 1, step: 4) != small.windows(seed: 2, step: 4))

@@ -12,15 +12,18 @@ struct CommandTests {
     @Test("plan --format json --expand writes out every view of every step")
     func expandedPlan() async throws {
         let outcome = try await CommandLineTool.run([
-            "plan", "--size", "2x", "--steps", "5", "--structure-steps", "2", "--format", "json",
-            "--expand",
+            "plan", "--method", "cutdiffusion", "--size", "2x", "--steps", "5",
+            "--structure-steps", "2", "--format", "json", "--expand",
         ])
         try #require(outcome.status == 0, "\(outcome)")
         let plan = try object(outcome.output)
         let latent = try #require(plan["latent"] as? [String: Int])
         #expect(latent == ["height": 32, "width": 32, "channels": 4])
         #expect(plan["request"] is [String: Any])
-        let steps = try #require(plan["steps"] as? [[String: Any]])
+        let phases = try #require(plan["phases"] as? [[String: Any]])
+        #expect(phases.count == 1)
+        #expect((phases[0]["entry"] as? [Any])?.isEmpty == true)
+        let steps = try #require(phases[0]["steps"] as? [[String: Any]])
         #expect(steps.count == 5)
         for (index, step) in steps.enumerated() {
             #expect(step["index"] as? Int == index)

@@ -17,15 +17,20 @@ private func quickRun(
 struct GenerateTests {
     @Test(
         "0, 1 and 3 workers make the same bytes",
-        arguments: [("256x256", 4), ("456x328", 2)]
+        arguments: [
+            ("256x256", 4, "cutdiffusion"), ("456x328", 2, "cutdiffusion"),
+            ("456x328", 4, "upscale"),
+        ]
     )
-    func sameBytesForAnyWorkers(size: String, steps: Int) async throws {
+    func sameBytesForAnyWorkers(size: String, steps: Int, method: String) async throws {
         let folder = try TemporaryFolder()
         var pictures: [Data] = []
         for workers in [0, 1, 3] {
             let path = folder.file("\(workers).png")
             let arguments = quickRun(
-                to: path, ["--workers", "\(workers)", "--steps", "\(steps)"], size: size)
+                to: path,
+                ["--workers", "\(workers)", "--steps", "\(steps)", "--method", method],
+                size: size)
             let outcome = try await CommandLineTool.run(arguments)
             try #require(outcome.status == 0, "\(outcome)")
             pictures.append(try Data(contentsOf: URL(fileURLWithPath: path)))

@@ -211,8 +211,10 @@ struct FaultyTransportTests {
                     try? await worker.run()
                 }
             }
-            try await coordinator.executor.execute(items, conditioning: someConditioning) {
-                index, answer in found.withLock { $0[index] = answer }
+            try await coordinator.executor.execute(
+                WorkList(items), conditioning: someConditioning
+            ) { position, answer in
+                found.withLock { $0[items[position].index] = answer }
             }
             coordinator.shutdown()
             group.cancelAll()

@@ -70,6 +70,12 @@ final class DoublingModel: ComputeModel {
                 RGBTile(
                     height: task.tile.height, width: task.tile.width,
                     bytes: (0..<task.tile.plane * 3).map { UInt8($0 % 251) }))
+        case .encode(let task):
+            let pixels = task.pixels
+            return .encode(
+                Latent(
+                    channels: 3, height: pixels.height, width: pixels.width,
+                    values: pixels.values))
         }
     }
 }

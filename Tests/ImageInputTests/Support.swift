@@ -1,5 +1,4 @@
 import Foundation
-import Tensors
 import Testing
 
 /// A PNG with what it holds; see make_png_fixtures.py.
@@ -39,25 +38,5 @@ final class ScratchFolder {
         let file = "\(path)/\(name)"
         try bytes.write(to: URL(fileURLWithPath: file))
         return file
-    }
-}
-
-/// sin(1.618·i) between 0 and 1, i the element's number.
-func wave(height: Int, width: Int) -> RGBImage {
-    RGBImage(
-        height: height, width: width,
-        values: (0..<3 * height * width).map { Float(sin(1.618 * Double($0)) / 2 + 0.5) })
-}
-
-extension RGBImage {
-    /// Some rows.
-    func rows(_ range: Range<Int>) -> RGBImage {
-        RGBImage(
-            height: range.count, width: width,
-            values: (0..<3).flatMap { channel in
-                let start = channel * height
-                return values[
-                    (start + range.lowerBound) * width..<(start + range.upperBound) * width]
-            })
     }
 }

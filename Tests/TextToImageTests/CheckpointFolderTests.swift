@@ -94,6 +94,33 @@ final class CheckpointFolderTests {
         #expect(try open().latest() == state(step: 3))
     }
 
+    @Test("a later phase comes back with what it keeps, before and after its canvas is made")
+    func phases() async throws {
+        let folder = try open(resume: false)
+        let low = KeptCanvas(name: "low", latent: Latent(zeros: 4, height: 3, width: 2))
+        let canvas = state(step: 2).canvas
+        let states = [
+            DenoisingState(canvas: canvas, nextStep: 2),
+            DenoisingState(phase: 1, canvas: canvas, kept: [low], nextStep: 2),
+            DenoisingState(
+                phase: 1, canvas: canvas, kept: [low], nextStep: 2,
+                underWay: PartialStep(mergedTasks: 7, sum: canvas)),
+            DenoisingState(phase: 1, canvas: canvas, nextStep: 3),
+        ]
+        let files = [
+            "step-2.safetensors", "step-2-phase-1.safetensors", "step-2-7-phase-1.safetensors",
+            "step-3-phase-1.safetensors",
+        ]
+        for (state, file) in zip(states, files) {
+            try folder.save(state)
+            await folder.settle()
+            #expect(folder.latest() == state)
+            #expect(names(in: path).contains(file))
+        }
+        #expect(folder.isSaved(step: 3, phase: 1))
+        #expect(!folder.isSaved(step: 3))
+    }
+
     @Test("the middle of a step comes back, bit for bit, and counts as a generation")
     func middleOfAStep() async throws {
         let folder = try open(resume: false)

@@ -117,6 +117,34 @@ final class ResumeTests {
         }
     }
 
+    @Test("an enlarged picture that ends before any of its answers goes on to the same bytes")
+    func enlargedPicture() async throws {
+        let generator = try studio.generator(width: 300, height: 256, method: "upscale")
+        try #require(generator.picture.plan.phases.count == 3)
+        let answers = Watched(0)
+        let counting = ToyExecutor(onAnswer: { _ in answers.change { $0 += 1 } })
+        _ = try await studio.run(generator, to: studio.path("quiet.png"), with: counting)
+        let quiet = bytes(of: studio.path("quiet.png"))
+        try #require(answers.value > 30)
+        for end in 0..<answers.value {
+            let (state, output) = (studio.path("enlarged-\(end)"), studio.path("enlarged.png"))
+            let given = Watched(0)
+            let stopped = ToyExecutor(onAnswer: { _ in
+                guard given.value < end else { throw CancellationError() }
+                given.change { $0 += 1 }
+            })
+            let first = try await studio.run(
+                generator, to: output, state: state, keepingEvery: .zero, with: stopped)
+            #expect(first.failure is CancellationError)
+            let executor = ToyExecutor()
+            let report = try await studio.run(
+                generator, to: output, state: state, resume: true, with: executor)
+            #expect(report.failure == nil)
+            #expect(bytes(of: output) == quiet, "ended before answer \(end)")
+            #expect(names(in: state) == ["life.json", "lock"])
+        }
+    }
+
     @Test("ended in the middle of a step it asks only for the tasks that are missing")
     func middleOfAStep() async throws {
         let generator = try studio.generator(width: 512, height: 512)

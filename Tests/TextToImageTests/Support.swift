@@ -47,14 +47,16 @@ final class ToyExecutor: TaskExecutor {
     var steps: [Int] { Set(denoised.map(\.step)).sorted() }
 
     func execute(
-        _ items: [WorkItem],
+        _ items: WorkList,
         conditioning: Conditioning,
-        deliver: (_ index: Int, _ answer: WorkAnswer) async throws -> Void
+        deliver: (_ position: Int, _ answer: WorkAnswer) async throws -> Void
     ) async throws {
-        for item in isReversed ? items.reversed() : items {
+        let positions = Array(0..<items.count)
+        for position in isReversed ? positions.reversed() : positions {
+            let item = items[position]
             try await onAnswer(item)
             asked.withLock { $0.append(item) }
-            try await deliver(item.index, Self.answer(item))
+            try await deliver(position, Self.answer(item))
         }
     }
 
@@ -62,6 +64,9 @@ final class ToyExecutor: TaskExecutor {
         switch item {
         case .denoise(let task):
             return .denoise(task.views.map { $0.sample.mapValues { $0 / 2 } })
+        case .encode(let task): return .encode(ToyAutoencoder.latent(of: task.pixels))
+        case .decode(let task) where task.format == .floats:
+            return .pixels(ToyAutoencoder.picture(of: task.tile))
         case .decode(let task):
             let tile = task.tile
             let (height, width) = (tile.height * 8, tile.width * 8)
@@ -71,6 +76,27 @@ final class ToyExecutor: TaskExecutor {
             }
             return .decode(RGBTile(height: height, width: width, bytes: bytes))
         }
+    }
+}
+
+/// Pixels that are their cell's first channel, and latents that are their cell's first pixel.
+private enum ToyAutoencoder {
+    static func picture(of tile: Latent) -> RGBImage {
+        let (height, width) = (tile.height * 8, tile.width * 8)
+        let values = (0..<height * width).map { position in
+            let cell = position / width / 8 * tile.width + position % width / 8
+            return min(max(tile.values[cell] / 8 + 0.5, 0), 1)
+        }
+        return RGBImage(height: height, width: width, values: values + values + values)
+    }
+
+    static func latent(of pixels: RGBImage) -> Latent {
+        let (height, width) = (pixels.height / 8, pixels.width / 8)
+        let values = (0..<height * width).map { cell in
+            8 * pixels.values[cell / width * 8 * pixels.width + cell % width * 8] - 4
+        }
+        return Latent(
+            channels: 4, height: height, width: width, values: values + values + values + values)
     }
 }
 
@@ -88,10 +114,12 @@ final class ToyStudio: Sendable {
 
     func path(_ name: String) -> String { folder + "/" + name }
 
-    func generator(width: Int = 256, height: Int = 256, seed: UInt64 = 5) throws -> ImageGenerator {
+    func generator(
+        width: Int = 256, height: Int = 256, seed: UInt64 = 5, method: String = "cutdiffusion"
+    ) throws -> ImageGenerator {
         let request = GenerationRequest(
             prompt: "hills", width: width, height: height, steps: 3, guidanceScale: 1, seed: seed,
-            method: "cutdiffusion")
+            method: method)
         let embedding = PromptEmbedding(
             hiddenStates: Tensor(zeros: Shape(77, 4)), pooled: Tensor(zeros: Shape(4)))
         return ImageGenerator(

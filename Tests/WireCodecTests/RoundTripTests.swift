@@ -38,7 +38,7 @@ struct RoundTripTests {
         let frame = frames[0]
         #expect(Array(frame[..<4]) == Array("TSRA".utf8))
         #expect(frame[4] == 1)
-        #expect(frame[5] == 3)
+        #expect(frame[5] == 4)
         #expect(Array(frame[6..<8]) == [0, 0])
         let length = frame[8..<12].reversed().reduce(0) { $0 << 8 | Int($1) }
         #expect(length == frame.count - 16)

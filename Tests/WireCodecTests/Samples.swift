@@ -42,6 +42,13 @@ func denoise(views: Int, size: Int = 3, scale: Float = 1) -> WorkItem {
 let decodeAttempt = AttemptID(
     task: TaskID(job: JobID(7), round: 5, step: 0, index: 1, kind: .decode), number: 1)
 
+func picture(_ height: Int, _ width: Int) -> RGBImage {
+    RGBImage(height: height, width: width, values: latent(3, height, width).values)
+}
+
+let encodeAttempt = AttemptID(
+    task: TaskID(job: JobID(7), round: 6, step: 0, index: 1, kind: .encode), number: 1)
+
 /// One of every message, and of every form that a message has.
 let everyMessage: [WireMessage] = [
     .hello(
@@ -66,6 +73,12 @@ let everyMessage: [WireMessage] = [
     .task(
         decodeAttempt, .decode(DecodeTask(index: 4, tile: latent(4, 5, 6))),
         conditioning: ContentDigest(0)),
+    .task(
+        decodeAttempt, .decode(DecodeTask(index: 4, tile: latent(4, 5, 6), format: .floats)),
+        conditioning: ContentDigest(0)),
+    .task(
+        encodeAttempt, .encode(EncodeTask(index: 5, pixels: picture(16, 8))),
+        conditioning: ContentDigest(0)),
     .result(
         attempt, .denoise([latent(4, 3, 4), latent(4, 3, 4)]), question: ContentDigest(0xfeed),
         computeTime: .milliseconds(1234)),
@@ -73,6 +86,10 @@ let everyMessage: [WireMessage] = [
         decodeAttempt,
         .decode(RGBTile(height: 5, width: 7, bytes: (0..<105).map { UInt8($0) })),
         question: ContentDigest(0), computeTime: .zero),
+    .result(
+        decodeAttempt, .pixels(picture(5, 7)), question: ContentDigest(0), computeTime: .zero),
+    .result(
+        encodeAttempt, .encode(latent(4, 2, 1)), question: ContentDigest(0), computeTime: .zero),
     .failure(attempt, TaskFailure(code: .compute, reason: "no memory")),
     .cancel(attempt),
     .heartbeat(Heartbeat(number: 5, inHand: [attempt, decodeAttempt], progress: 123_456)),

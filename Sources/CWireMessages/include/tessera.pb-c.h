@@ -31,6 +31,7 @@ typedef struct Tessera__Wire__Task Tessera__Wire__Task;
 typedef struct Tessera__Wire__Denoise Tessera__Wire__Denoise;
 typedef struct Tessera__Wire__View Tessera__Wire__View;
 typedef struct Tessera__Wire__Decode Tessera__Wire__Decode;
+typedef struct Tessera__Wire__Encode Tessera__Wire__Encode;
 typedef struct Tessera__Wire__Result Tessera__Wire__Result;
 typedef struct Tessera__Wire__Failure Tessera__Wire__Failure;
 typedef struct Tessera__Wire__Cancel Tessera__Wire__Cancel;
@@ -79,7 +80,11 @@ typedef enum _Tessera__Wire__RejectCode {
 typedef enum _Tessera__Wire__TaskKind {
   TESSERA__WIRE__TASK_KIND__TASK_KIND_UNSPECIFIED = 0,
   TESSERA__WIRE__TASK_KIND__TASK_KIND_DENOISE = 1,
-  TESSERA__WIRE__TASK_KIND__TASK_KIND_DECODE = 2
+  TESSERA__WIRE__TASK_KIND__TASK_KIND_DECODE = 2,
+  /*
+   * Since 1.4.
+   */
+  TESSERA__WIRE__TASK_KIND__TASK_KIND_ENCODE = 3
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(TESSERA__WIRE__TASK_KIND)
 } Tessera__Wire__TaskKind;
 typedef enum _Tessera__Wire__FailureCode {
@@ -445,12 +450,14 @@ struct  Tessera__Wire__Attempt
 typedef enum {
   TESSERA__WIRE__TASK__QUESTION__NOT_SET = 0,
   TESSERA__WIRE__TASK__QUESTION_DENOISE = 4,
-  TESSERA__WIRE__TASK__QUESTION_DECODE = 5
+  TESSERA__WIRE__TASK__QUESTION_DECODE = 5,
+  TESSERA__WIRE__TASK__QUESTION_ENCODE = 6
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(TESSERA__WIRE__TASK__QUESTION__CASE)
 } Tessera__Wire__Task__QuestionCase;
 
 /*
- * Coordinator to worker. Tensors: view.0, view.1, … or tile.
+ * Coordinator to worker. Tensors: view.0, view.1, …, or tile (channels, height, width), or pixels
+ * (3, height, width) from 0 to 1.
  */
 struct  Tessera__Wire__Task
 {
@@ -468,6 +475,10 @@ struct  Tessera__Wire__Task
   union {
     Tessera__Wire__Denoise *denoise;
     Tessera__Wire__Decode *decode;
+    /*
+     * Since 1.4.
+     */
+    Tessera__Wire__Encode *encode;
   };
 };
 #define TESSERA__WIRE__TASK__INIT \
@@ -509,14 +520,28 @@ struct  Tessera__Wire__View
 struct  Tessera__Wire__Decode
 {
   ProtobufCMessage base;
+  /*
+   * Answered in floats of (3, height, width) from 0 to 1 instead of bytes of (height, width, 3).
+   * Since 1.4.
+   */
+  protobuf_c_boolean floats;
 };
 #define TESSERA__WIRE__DECODE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tessera__wire__decode__descriptor) \
+    , 0 }
+
+
+struct  Tessera__Wire__Encode
+{
+  ProtobufCMessage base;
+};
+#define TESSERA__WIRE__ENCODE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tessera__wire__encode__descriptor) \
      }
 
 
 /*
- * Worker to coordinator. Tensors: prediction.0, prediction.1, … or pixels (height, width, 3).
+ * Worker to coordinator. Tensors: prediction.0, prediction.1, …, or pixels, or latent.
  */
 struct  Tessera__Wire__Result
 {
@@ -1122,6 +1147,25 @@ Tessera__Wire__Decode *
 void   tessera__wire__decode__free_unpacked
                      (Tessera__Wire__Decode *message,
                       ProtobufCAllocator *allocator);
+/* Tessera__Wire__Encode methods */
+void   tessera__wire__encode__init
+                     (Tessera__Wire__Encode         *message);
+size_t tessera__wire__encode__get_packed_size
+                     (const Tessera__Wire__Encode   *message);
+size_t tessera__wire__encode__pack
+                     (const Tessera__Wire__Encode   *message,
+                      uint8_t             *out);
+size_t tessera__wire__encode__pack_to_buffer
+                     (const Tessera__Wire__Encode   *message,
+                      ProtobufCBuffer     *buffer);
+Tessera__Wire__Encode *
+       tessera__wire__encode__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tessera__wire__encode__free_unpacked
+                     (Tessera__Wire__Encode *message,
+                      ProtobufCAllocator *allocator);
 /* Tessera__Wire__Result methods */
 void   tessera__wire__result__init
                      (Tessera__Wire__Result         *message);
@@ -1495,6 +1539,9 @@ typedef void (*Tessera__Wire__View_Closure)
 typedef void (*Tessera__Wire__Decode_Closure)
                  (const Tessera__Wire__Decode *message,
                   void *closure_data);
+typedef void (*Tessera__Wire__Encode_Closure)
+                 (const Tessera__Wire__Encode *message,
+                  void *closure_data);
 typedef void (*Tessera__Wire__Result_Closure)
                  (const Tessera__Wire__Result *message,
                   void *closure_data);
@@ -1576,6 +1623,7 @@ extern const ProtobufCMessageDescriptor tessera__wire__task__descriptor;
 extern const ProtobufCMessageDescriptor tessera__wire__denoise__descriptor;
 extern const ProtobufCMessageDescriptor tessera__wire__view__descriptor;
 extern const ProtobufCMessageDescriptor tessera__wire__decode__descriptor;
+extern const ProtobufCMessageDescriptor tessera__wire__encode__descriptor;
 extern const ProtobufCMessageDescriptor tessera__wire__result__descriptor;
 extern const ProtobufCMessageDescriptor tessera__wire__failure__descriptor;
 extern const ProtobufCMessageDescriptor tessera__wire__cancel__descriptor;

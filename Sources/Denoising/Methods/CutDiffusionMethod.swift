@@ -12,7 +12,7 @@ package struct CutDiffusionMethod: DenoisingMethod {
     package func plan(for request: PlanRequest) throws(PlanningError) -> DenoisingPlan {
         try request.checkCommon()
         let resolved = try resolve(request)
-        let steps = request.stepCount
+        let steps = request.steps
         let structureSteps = resolved.structureSteps ?? 0
         let grid = try latticeGrid(for: resolved)
         let canvas = structureSteps > 0 ? grid.canvas : request.latent
@@ -29,10 +29,11 @@ package struct CutDiffusionMethod: DenoisingMethod {
                 steps: structureSteps..<steps,
                 geometry: .windows(try resolved.windowGrid(over: canvas)),
                 conditioning: resolved.windowConditioning,
-                guidanceScale: resolved.refinementGuidanceScale ?? request.guidanceScale
+                guidanceScale: resolved.refinementGuidanceScale ?? request.guidanceScale,
+                feather: request.feather
             ),
         ]
-        return DenoisingPlan(
+        return try DenoisingPlan(
             method: name, request: resolved, canvas: canvas,
             stages: stages.filter { !$0.steps.isEmpty })
     }
@@ -41,9 +42,9 @@ package struct CutDiffusionMethod: DenoisingMethod {
         let isPublished = request.compatibility == .cutDiffusion
         let share = isPublished ? 0.5 : 0.3
         let structureSteps =
-            request.structureSteps ?? Int((Double(request.stepCount) * share).rounded())
-        guard (0...request.stepCount).contains(structureSteps) else {
-            throw .structureStepsOutOfRange(structureSteps, steps: request.stepCount)
+            request.structureSteps ?? Int((Double(request.steps) * share).rounded())
+        guard (0...request.steps).contains(structureSteps) else {
+            throw .structureStepsOutOfRange(structureSteps, steps: request.steps)
         }
         var resolved = request
         resolved.structureSteps = structureSteps

@@ -15,6 +15,7 @@ package protocol DenoisingMethod: Sendable {
 package enum DenoisingMethods {
     /// In the order in which help texts list them.
     package static let all: [any DenoisingMethod] = [
+        UpscaleMethod(),
         CutDiffusionMethod(),
         MultiDiffusionMethod(),
         DirectMethod(),
@@ -40,7 +41,7 @@ extension PlanRequest {
         guard height <= limit, width <= limit else {
             throw .tooLarge(height: height, width: width, limit: limit)
         }
-        guard stepCount > 0 else { throw .noSteps(stepCount) }
+        guard steps > 0 else { throw .noSteps(steps) }
         guard viewsPerTask > 0 else { throw .invalidViewsPerTask(viewsPerTask) }
         for scale in [guidanceScale, refinementGuidanceScale ?? guidanceScale]
         where !scale.isFinite || abs(scale) > 1000 {
@@ -60,9 +61,10 @@ extension PlanRequest {
         }
     }
 
-    /// The stride that was asked for or half the native window. Throws when out of range.
-    func checkedStride() throws(PlanningError) -> Int {
-        let stride = stride ?? max(1, model.nativeSide / 2)
+    /// The stride that was asked for, or `standard`, or half the native window. Throws when out of
+    /// range.
+    func checkedStride(default standard: Int? = nil) throws(PlanningError) -> Int {
+        let stride = stride ?? standard ?? max(1, model.nativeSide / 2)
         guard (1...model.nativeSide).contains(stride) else {
             throw .strideOutOfRange(stride, window: model.nativeSide)
         }
@@ -76,7 +78,7 @@ extension PlanRequest {
             canvas: canvas,
             window: window,
             stride: try checkedStride(),
-            jittered: jitter ?? false,
+            moving: jitter ?? false ? .each : .none,
             edge: compatibility == .cutDiffusion ? .zeroPadded : .clamped
         )
         guard grid.count <= PlanLimits.viewsPerStep else {

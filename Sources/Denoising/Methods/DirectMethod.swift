@@ -28,8 +28,9 @@ package struct DirectMethod: DenoisingMethod {
         let grid = WindowGrid(
             canvas: canvas, window: canvas, stride: min(canvas.height, canvas.width))
         let stage = PlanStage(
-            name: name, steps: 0..<request.stepCount, geometry: .windows(grid),
-            conditioning: resolved.viewConditioning, guidanceScale: request.guidanceScale)
-        return DenoisingPlan(method: name, request: resolved, canvas: canvas, stages: [stage])
+            name: name, steps: 0..<request.steps, geometry: .windows(grid),
+            conditioning: resolved.viewConditioning, guidanceScale: request.guidanceScale,
+            feather: request.feather)
+        return try DenoisingPlan(method: name, request: resolved, canvas: canvas, stages: [stage])
     }
 }

@@ -24,11 +24,12 @@ package struct MultiDiffusionMethod: DenoisingMethod {
         let canvas = request.latent
         let stage = PlanStage(
             name: name,
-            steps: 0..<request.stepCount,
+            steps: 0..<request.steps,
             geometry: .windows(try resolved.windowGrid(over: canvas)),
             conditioning: resolved.windowConditioning,
-            guidanceScale: request.guidanceScale
+            guidanceScale: request.guidanceScale,
+            feather: request.feather
         )
-        return DenoisingPlan(method: name, request: resolved, canvas: canvas, stages: [stage])
+        return try DenoisingPlan(method: name, request: resolved, canvas: canvas, stages: [stage])
     }
 }

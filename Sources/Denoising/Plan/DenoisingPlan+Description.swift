@@ -4,15 +4,23 @@ extension DenoisingPlan: CustomStringConvertible {
     /// What `tessera plan` prints: the request, one line per stage, the sum of the work.
     package var description: String {
         let request = request
+        let schedule = phases[0].schedule
         var lines = [
-            "\(method), \(picture) pixels, \(stepCount) steps of \(request.schedule.scheduler) "
-                + "(\(request.schedule.predictionType.rawValue)), seed \(request.seed)",
-            "latent \(latent) × \(request.model.channels) channels"
-                + (canvas == latent ? "" : ", padded to \(canvas)")
-                + ", native window \(request.window)",
+            "\(method), \(picture) pixels, \(request.steps) steps of \(schedule.name) "
+                + "(\(schedule.predictionType.rawValue)), seed \(request.seed)",
+            "latent \(latent) × \(request.model.channels) channels, native window "
+                + "\(request.window)",
         ]
-        lines += stages.filter { !$0.steps.isEmpty }.map(describe)
-        let guided = stages.contains { $0.guidanceScale > 1 }
+        for (number, phase) in phases.enumerated() {
+            if phases.count > 1 || phase.canvas != phase.latent {
+                lines.append("\(phase.name): " + phase.summary)
+            }
+            let first = steps(ofPhase: number).lowerBound
+            lines += phase.stages.map {
+                (phases.count > 1 ? "  " : "") + describe($0, from: first)
+            }
+        }
+        let guided = phases.contains { $0.stages.contains { $0.guidanceScale > 1 } }
         lines.append(
             "\(forwardCount) views in all"
                 + (guided ? ", each evaluated with and without the prompt" : "")
@@ -21,10 +29,11 @@ extension DenoisingPlan: CustomStringConvertible {
         return lines.joined(separator: "\n")
     }
 
-    private func describe(_ stage: PlanStage) -> String {
-        let last = stage.steps.upperBound - 1
+    private func describe(_ stage: PlanStage, from first: Int) -> String {
+        let last = first + stage.steps.upperBound - 1
         let range =
-            stage.steps.count == 1 ? "step \(last)" : "steps \(stage.steps.lowerBound)–\(last)"
+            stage.steps.count == 1
+            ? "step \(last)" : "steps \(first + stage.steps.lowerBound)–\(last)"
         let views: String
         switch stage.geometry {
         case .windows(let grid) where grid.count == 1:
@@ -41,5 +50,35 @@ extension DenoisingPlan: CustomStringConvertible {
         }
         return "\(stage.name): \(range), \(views), guidance \(stage.guidanceScale), "
             + "told \(stage.conditioning.rawValue)"
+            + stage.after.map { ", \($0)" }.joined()
+    }
+}
+
+extension PlanPhase {
+    /// Its canvas, and what makes it.
+    fileprivate var summary: String {
+        let size = "latent \(latent)" + (canvas == latent ? "" : ", padded to \(canvas)")
+        return ([size] + entry.map(\.description)).joined(separator: "; ")
+    }
+}
+
+extension CanvasOperation: CustomStringConvertible {
+    /// One clause.
+    package var description: String {
+        switch self {
+        case .redraw(let picture): "decoded, enlarged to \(picture) pixels, encoded"
+        case .boost(let factor, let low): "what is finer than \(low) times \(factor)"
+        case .keep(let name, let low): "\(low) of it kept as \(name)"
+        case .renoise: "noise added"
+        }
+    }
+}
+
+extension PredictionOperation: CustomStringConvertible {
+    /// One clause.
+    package var description: String {
+        switch self {
+        case .holdLow(let name): "held to \(name)"
+        }
     }
 }

@@ -2,51 +2,68 @@ internal import Sampling
 package import Tensors
 
 extension DenoisingPlan {
-    /// Proves that every view lies where it may, that every position of the canvas is covered in
-    /// every step, and that tasks are numbered without gaps. Throws
-    /// ``PlanningError/brokenPlan(_:)`` with the first view that is wrong.
+    /// Proves that every view lies where it may, that every position of a canvas is covered in
+    /// every step, that tasks are numbered without gaps, and that operations only name what was
+    /// kept. Throws ``PlanningError/brokenPlan(_:)`` with the first thing that is wrong.
     ///
     /// Windows are shown to contain parts that tile the canvas whatever was drawn, lattices
     /// partition it by construction: no raster is needed, whatever the size.
     package func validate() throws(PlanningError) {
-        guard canvas.height >= latent.height, canvas.width >= latent.width else {
-            throw .brokenPlan("the canvas \(canvas) is smaller than the latent \(latent)")
-        }
         let multiple = request.model.sizeMultiple
-        for stage in stages {
-            let extent = stage.viewExtent
-            guard extent.height % multiple == 0, extent.width % multiple == 0 else {
-                throw .brokenPlan("\(stage.name): \(extent) is no multiple of \(multiple)")
+        for (number, phase) in phases.enumerated() {
+            let (canvas, latent) = (phase.canvas, phase.latent)
+            guard canvas.height >= latent.height, canvas.width >= latent.width else {
+                throw .brokenPlan("the canvas \(canvas) is smaller than the latent \(latent)")
             }
-            for index in stage.steps { try validate(step(at: index), of: stage) }
+            try validateOperations(of: phase, number: number)
+            for stage in phase.stages {
+                let extent = stage.viewExtent
+                guard extent.height % multiple == 0, extent.width % multiple == 0 else {
+                    throw .brokenPlan("\(stage.name): \(extent) is no multiple of \(multiple)")
+                }
+                let first = steps(ofPhase: number).lowerBound
+                for position in stage.steps {
+                    try validate(step(at: first + position), of: stage, on: canvas)
+                }
+            }
         }
     }
 
-    private func validate(_ step: StepPlan, of stage: PlanStage) throws(PlanningError) {
+    /// The first phase starts from noise; every other one makes its canvas and adds noise to it.
+    private func validateOperations(of phase: PlanPhase, number: Int) throws(PlanningError) {
+        var kept: Set<String> = []
+        for operation in phase.entry {
+            if case .keep(let name, _) = operation { kept.insert(name) }
+        }
+        guard phase.entry.isEmpty == (number == 0) else {
+            throw .brokenPlan("phase \(phase.name) does not begin as its place asks")
+        }
+        for stage in phase.stages {
+            for case .holdLow(let name) in stage.after where !kept.contains(name) {
+                throw .brokenPlan("phase \(phase.name) holds \(name), which it does not keep")
+            }
+        }
+    }
+
+    private func validate(
+        _ step: StepPlan, of stage: PlanStage, on canvas: Extent
+    ) throws(PlanningError) {
         guard step.views.count == stage.viewCount, !step.views.isEmpty else {
-            throw .brokenPlan("step \(step.index.value) has \(step.views.count) views")
+            throw .brokenPlan("step \(step.number) has \(step.views.count) views")
         }
         for (number, view) in step.views.enumerated()
         where view.task != number / request.viewsPerTask {
-            throw .brokenPlan("step \(step.index.value): view \(number) is in task \(view.task)")
+            throw .brokenPlan("step \(step.number): view \(number) is in task \(view.task)")
         }
         guard case .windows(let grid) = stage.geometry else { return }
-        for (number, (planned, core)) in zip(step.views, grid.cores()).enumerated() {
-            guard case .window(let window) = planned.view else {
-                throw .brokenPlan("step \(step.index.value): view \(number) is no window")
-            }
-            let margin = grid.edge == .clamped ? 0 : grid.jitter
-            let isInside =
-                window.y >= -margin && window.y + window.height <= canvas.height + margin
-                && window.x >= -margin && window.x + window.width <= canvas.width + margin
-            let coversCore =
-                window.y <= core.rows.lowerBound
-                && window.y + window.height >= core.rows.upperBound
-                && window.x <= core.columns.lowerBound
-                && window.x + window.width >= core.columns.upperBound
-            guard isInside, coversCore else {
-                throw .brokenPlan("step \(step.index.value): window \(number) is out of place")
-            }
+        let windows = step.views.compactMap { planned -> Window? in
+            if case .window(let window) = planned.view { window } else { nil }
+        }
+        guard windows.count == step.views.count else {
+            throw .brokenPlan("step \(step.number): a view is no window")
+        }
+        if let number = grid.firstMisplaced(of: windows) {
+            throw .brokenPlan("step \(step.number): window \(number) is out of place")
         }
     }
 
@@ -57,6 +74,7 @@ extension DenoisingPlan {
         hash.add(Self.version)
         hash.add(method)
         let geometry = request.model
+        let (canvas, schedule) = (phases[0].canvas, phases[0].schedule)
         for number in [
             request.height, request.width, geometry.nativeSide, geometry.scaleFactor,
             geometry.channels, canvas.height, canvas.width, request.viewsPerTask, stepCount,
@@ -64,13 +82,27 @@ extension DenoisingPlan {
             hash.add(number)
         }
         hash.add(request.seed)
-        hash.add(request.schedule.scheduler)
-        hash.add(request.schedule.predictionType.rawValue)
-        hash.add(request.schedule.initialNoiseSigma)
+        hash.add(schedule.name)
+        hash.add(schedule.predictionType.rawValue)
+        hash.add(schedule.initialNoiseSigma)
         hash.add(request.guidanceRescale)
         hash.add(request.feather.rawValue)
-        for index in 0..<stepCount { add(step(at: index), to: &hash) }
+        for (number, phase) in phases.enumerated() {
+            // What a plan of one phase does not have leaves no trace in its fingerprint.
+            if number > 0 { add(phase, to: &hash) }
+            for index in steps(ofPhase: number) { add(step(at: index), to: &hash) }
+        }
         return hash.fingerprint
+    }
+
+    private func add(_ phase: PlanPhase, to hash: inout Fingerprinter) {
+        for number in [
+            phase.canvas.height, phase.canvas.width, phase.latent.height, phase.latent.width,
+            phase.schedule.length, phase.schedule.first,
+        ] {
+            hash.add(number)
+        }
+        for operation in phase.entry { hash.add("\(operation)") }
     }
 
     private func add(_ step: StepPlan, to hash: inout Fingerprinter) {
@@ -79,6 +111,7 @@ extension DenoisingPlan {
         hash.add(step.arrival)
         hash.add(step.guidanceScale)
         hash.add(step.interaction?.mode.rawValue ?? InteractionMode.off.rawValue)
+        for operation in step.after { hash.add("\(operation)") }
         hash.add(step.views.count)
         for planned in step.views {
             switch planned.view {

@@ -1,5 +1,5 @@
 package import Sampling
-package import Tensors
+internal import Tensors
 
 /// What the views of a stage are told about their size and place (SDXL's micro-conditioning).
 package enum ConditioningRule: String, Hashable, Sendable {
@@ -10,6 +10,9 @@ package enum ConditioningRule: String, Hashable, Sendable {
     /// (Hc, Wc, 8y, 8x, k, k): a native crop out of the whole canvas, at its true place. Hc and
     /// Wc are the canvas's pixels: the picture's, but for what padding adds.
     case crop
+    /// As ``crop``, but on a canvas larger than four native sides the same place of one that is
+    /// four: further away no model was shown crops, and windows draw what they like.
+    case cappedCrop = "capped-crop"
     /// (H, W, 8(y+j), 8(x+j), H, W): as published, counted from the corner of the padded canvas.
     case paddedCrop = "padded-crop"
 }
@@ -24,22 +27,28 @@ package struct PlanStage: Hashable, Sendable {
 
     /// For people: "structure", "refinement" or the method's name.
     package let name: String
-    /// The steps it covers, never empty in a finished plan.
+    /// The steps of its phase that it covers, never empty in a finished plan.
     package let steps: Range<Int>
     package let geometry: Geometry
     package let conditioning: ConditioningRule
     /// Classifier-free guidance weight.
     package let guidanceScale: Double
+    /// How the positions of a window count; lattices meet nowhere.
+    package let feather: Feather
+    /// What happens to what the views say together.
+    package let after: [PredictionOperation]
 
     package init(
         name: String, steps: Range<Int>, geometry: Geometry, conditioning: ConditioningRule,
-        guidanceScale: Double
+        guidanceScale: Double, feather: Feather = .uniform, after: [PredictionOperation] = []
     ) {
         self.name = name
         self.steps = steps
         self.geometry = geometry
         self.conditioning = conditioning
         self.guidanceScale = guidanceScale
+        self.feather = feather
+        self.after = after
     }
 
     /// Views per step.
@@ -74,7 +83,12 @@ package struct PlannedView: Hashable, Sendable {
 
 /// One step, written out.
 package struct StepPlan: Hashable, Sendable {
-    package let index: StepIndex
+    /// Counted over the whole plan; what random numbers are drawn for.
+    package let number: Int
+    /// The phase it belongs to.
+    package let phase: Int
+    /// Position within its phase.
+    package let position: Int
     package let timestep: Timestep
     /// The noise level the step arrives at.
     package let arrival: Double
@@ -84,6 +98,8 @@ package struct StepPlan: Hashable, Sendable {
     package let interaction: PixelInteraction?
     /// In the order in which they are merged.
     package let views: [PlannedView]
+    /// What happens to what they say together.
+    package let after: [PredictionOperation]
 
     /// Number of tasks.
     package var taskCount: Int { (views.last?.task ?? -1) + 1 }
@@ -91,7 +107,7 @@ package struct StepPlan: Hashable, Sendable {
 
 /// What will be computed, as data: a pure function of the request, printed, stored and replayed.
 ///
-/// Stages are kept in short; ``step(at:)`` writes one step out, the same every time.
+/// Phases are kept in short; ``step(at:)`` writes one step out, the same every time.
 package struct DenoisingPlan: Equatable, Sendable {
     /// Bumped when the same request means another picture.
     package static let version = 1
@@ -100,85 +116,107 @@ package struct DenoisingPlan: Equatable, Sendable {
     package let method: String
     /// The request with every choice filled in.
     package let request: PlanRequest
-    /// What the loop works on: the latent, or a little more to the right and downwards where the
-    /// lattices or the network need multiples.
-    package let canvas: Extent
-    /// In order, without gaps, covering all steps.
-    package let stages: [PlanStage]
+    /// In order: the first starts from noise, each other one from what the one before it leaves.
+    package let phases: [PlanPhase]
 
-    /// Traps unless the stages cover the steps in order.
-    package init(method: String, request: PlanRequest, canvas: Extent, stages: [PlanStage]) {
-        var next = 0
-        for stage in stages {
-            precondition(stage.steps.lowerBound == next, "stages follow each other")
-            next = stage.steps.upperBound
-        }
-        precondition(next == request.stepCount, "stages cover all steps")
+    /// Where each phase's steps begin, and the end.
+    private let bounds: [Int]
+
+    /// Traps on a plan without phases, and on one whose last leaves another latent than is asked.
+    package init(method: String, request: PlanRequest, phases: [PlanPhase]) {
+        precondition(phases.last?.latent == request.latent, "a plan ends with what is asked")
         self.method = method
         self.request = request
-        self.canvas = canvas
-        self.stages = stages
+        self.phases = phases
+        bounds = phases.reduce(into: [0]) { $0.append($0[$0.count - 1] + $1.stepCount) }
     }
 
-    /// Extents of the finished latent, which is cut from the canvas's top left corner.
+    /// A plan of one phase, whose steps are all of the request's schedule.
+    package init(
+        method: String, request: PlanRequest, canvas: Extent, stages: [PlanStage]
+    ) throws(PlanningError) {
+        let phase = PlanPhase(
+            name: method, latent: request.latent, canvas: canvas, schedule: try request.schedule(),
+            stages: stages)
+        self.init(method: method, request: request, phases: [phase])
+    }
+
+    /// Extents of the finished latent.
     package var latent: Extent { request.latent }
 
     /// Extents of the picture in pixels, which is cut from the top left of what is decoded.
     package var picture: Extent { Extent(height: request.height, width: request.width) }
 
-    /// Number of sampling steps, T.
-    package var stepCount: Int { request.stepCount }
+    /// Extents of the noise that the first phase starts from.
+    package var noise: Extent { phases[0].latent }
+
+    /// Number of steps of all phases.
+    package var stepCount: Int { bounds[phases.count] }
 
     /// Views over all steps: network evaluations, each with its unconditional twin if guided.
-    package var forwardCount: Int { stages.reduce(0) { $0 + $1.steps.count * $1.viewCount } }
+    package var forwardCount: Int { phases.reduce(0) { $0 + $1.forwardCount } }
 
-    /// The stage a step belongs to.
-    package func stage(at step: Int) -> PlanStage {
-        guard let stage = stages.first(where: { $0.steps.contains(step) }) else {
-            preconditionFailure("step \(step) is not in the plan")
+    /// All stages of all phases.
+    package var stages: [PlanStage] { phases.flatMap(\.stages) }
+
+    /// Whether pictures are encoded on the way.
+    package var encodes: Bool {
+        phases.contains { phase in
+            phase.entry.contains { if case .redraw = $0 { true } else { false } }
         }
-        return stage
+    }
+
+    /// The steps of a phase, counted over the whole plan.
+    package func steps(ofPhase phase: Int) -> Range<Int> { bounds[phase]..<bounds[phase + 1] }
+
+    /// The phase that a step belongs to.
+    package func phase(ofStep number: Int) -> Int {
+        guard let phase = phases.indices.first(where: { steps(ofPhase: $0).contains(number) })
+        else { preconditionFailure("step \(number) is not in the plan") }
+        return phase
+    }
+
+    /// Views of one step.
+    package func viewCount(ofStep number: Int) -> Int {
+        let phase = phase(ofStep: number)
+        return phases[phase].stage(at: number - bounds[phase]).viewCount
     }
 
     /// One step with all its views.
-    package func step(at index: Int) -> StepPlan {
-        let stage = stage(at: index)
-        let views = stageViews(stage, step: index)
+    package func step(at number: Int) -> StepPlan {
+        let phase = phase(ofStep: number)
+        let (planned, position) = (phases[phase], number - bounds[phase])
+        let stage = planned.stage(at: position)
+        let views = stageViews(stage, step: number)
         return StepPlan(
-            index: StepIndex(index),
-            timestep: request.schedule.timesteps[index],
-            arrival: request.schedule.arrivals[index],
+            number: number,
+            phase: phase,
+            position: position,
+            timestep: planned.schedule.timesteps[position],
+            arrival: planned.schedule.arrivals[position],
             guidanceScale: stage.guidanceScale,
             guidanceRescale: request.guidanceRescale,
-            interaction: interaction(of: stage, step: index),
-            views: views.enumerated().map { number, view in
+            interaction: interaction(of: stage, step: number),
+            views: views.enumerated().map { index, view in
                 PlannedView(
                     view: view,
                     weight: 1,
-                    feather: feather(of: stage),
-                    microConditioning: microConditioning(of: view, in: stage),
-                    task: number / request.viewsPerTask
+                    feather: stage.feather,
+                    microConditioning: microConditioning(of: view, in: stage, on: planned.canvas),
+                    task: index / request.viewsPerTask
                 )
-            }
+            },
+            after: stage.after
         )
     }
 
     /// The permutations of a step, written out; nil without an exchange.
-    package func interactionTable(at step: Int) -> InteractionTable? {
-        let stage = stage(at: step)
+    package func interactionTable(at number: Int) -> InteractionTable? {
+        let phase = phase(ofStep: number)
+        let stage = phases[phase].stage(at: number - bounds[phase])
         guard case .lattices(let grid, _) = stage.geometry else { return nil }
-        return interaction(of: stage, step: step)?
+        return interaction(of: stage, step: number)?
             .table(for: grid, channels: request.model.channels)
-    }
-
-    /// The finished latent out of the canvas.
-    package func cropped(_ state: Latent) -> Latent {
-        precondition(
-            state.height == canvas.height && state.width == canvas.width,
-            "a plan crops its own canvas")
-        guard canvas != latent else { return state }
-        let window = Window(y: 0, x: 0, height: latent.height, width: latent.width)
-        return LatentView.window(window).gather(from: state)
     }
 
     private func stageViews(_ stage: PlanStage, step: Int) -> [LatentView] {
@@ -196,13 +234,8 @@ package struct DenoisingPlan: Equatable, Sendable {
         return PixelInteraction(seed: request.seed, step: step, mode: mode)
     }
 
-    /// Lattices meet nowhere: there is nothing to weigh.
-    private func feather(of stage: PlanStage) -> Feather {
-        if case .windows = stage.geometry { request.feather } else { .uniform }
-    }
-
     private func microConditioning(
-        of view: LatentView, in stage: PlanStage
+        of view: LatentView, in stage: PlanStage, on canvas: Extent
     ) -> MicroConditioning {
         let scale = request.model.scaleFactor
         let native = request.model.nativePixels
@@ -220,9 +253,48 @@ package struct DenoisingPlan: Equatable, Sendable {
                     canvas.height * scale, canvas.width * scale, top * scale, left * scale,
                     native, native,
                 ]
+            case .cappedCrop:
+                CappedCrop(canvas: canvas, window: stage.viewExtent, model: request.model)
+                    .timeIDs(top: top, left: left)
             case .paddedCrop:
                 [height, width, (top + margin) * scale, (left + margin) * scale, height, width]
             }
         return MicroConditioning(timeIDs: ids)
+    }
+}
+
+/// ``ConditioningRule/cappedCrop``.
+private struct CappedCrop {
+    let canvas: Extent
+    let window: Extent
+    let model: ModelGeometry
+
+    /// Native sides beyond which no larger picture is claimed.
+    private static let cap = 4
+
+    func timeIDs(top: Int, left: Int) -> [Int] {
+        let (height, width) = (claimed(canvas.height), claimed(canvas.width))
+        return [
+            height, width, offset(top, on: canvas.height, window.height, claimed: height),
+            offset(left, on: canvas.width, window.width, claimed: width),
+            model.nativePixels, model.nativePixels,
+        ]
+    }
+
+    /// A side of the picture that is claimed, in pixels: both sides shrink alike, to no less than
+    /// a window's.
+    private func claimed(_ side: Int) -> Int {
+        let longest = max(canvas.height, canvas.width)
+        let limit = Self.cap * model.nativeSide
+        guard longest > limit else { return side * model.scaleFactor }
+        let shrunk = Int((Double(side * limit) / Double(longest)).rounded())
+        return max(shrunk, min(side, model.nativeSide)) * model.scaleFactor
+    }
+
+    /// The same relative place.
+    private func offset(_ start: Int, on side: Int, _ window: Int, claimed: Int) -> Int {
+        guard side > window else { return 0 }
+        let room = claimed - window * model.scaleFactor
+        return Int((Double(start * room) / Double(side - window)).rounded())
     }
 }

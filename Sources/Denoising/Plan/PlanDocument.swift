@@ -3,13 +3,33 @@ internal import Tensors
 
 /// A plan for other programs: what `tessera plan --format json` prints.
 ///
-/// The state is a canvas, of the latent's extents or, where lattices or the network need multiples,
-/// a little larger to the right and downwards: its initial noise at (y, x) is the latent's at
-/// (y mod height, x mod width), and the finished latent is its top left corner.
+/// One object: `request`, `latent` (height, width, channels), `noise` (the extents of the noise
+/// that it starts from), `method`, `fingerprint`, `view_count` and `phases`. Each phase works on a
+/// canvas, of its latent's extents or, where lattices or the network need multiples, a little
+/// larger to the right and downwards: there it begins again from the opposite side, (y mod height,
+/// x mod width), and what the phase leaves is its top left corner. A phase has `name`, `latent`,
+/// `canvas`, `entry` and `steps`.
 ///
-/// One object: `request`, `latent` (height, width, channels), `canvas` (height, width), `method`,
-/// `fingerprint` and `steps`, each with `index`, `timestep`, `sigma`, `next_sigma`,
-/// `alpha_cumprod`, `next_alpha_cumprod`, `guidance_scale`, `view_count` and, expanded, `views`.
+/// `entry` makes the latent out of what the phase before left, operation by operation (none in the
+/// first phase, which starts from the noise times `initial_noise_sigma`), by its `kind`:
+/// - `decode`: in tiles of `tile` cells, `rows` and `columns` where they begin; each fades in over
+///   its left and upper neighbours along a linear ramp; clamped to 0 ... 1;
+/// - `resize_picture`: to `height` and `width` in pixels, `filter: "bicubic"` (a = −0.75, corners
+///   not aligned), clamped;
+/// - `encode`: likewise in tiles; the autoencoder's mean times its scaling factor;
+/// - `boost`: x ← L + `factor` · (x − L), L being x reduced to `low` (bilinear with antialiasing)
+///   and enlarged again (bilinear);
+/// - `keep`: x reduced to `low` likewise is kept as `name`;
+/// - `renoise`: noise is added up to the `sigma` of the first step: to x·√ᾱ + √(1−ᾱ)·noise, or to
+///   x + sigma·noise under euler; the noise is drawn with `purpose`, `step` and the number of
+///   channel and row together.
+///
+/// Each step has `index`, `timestep`, `sigma`, `next_sigma`, `alpha_cumprod`,
+/// `next_alpha_cumprod`, `guidance_scale`, `before`, `after`, `view_count` and, expanded, `views`.
+/// `after` changes the clean x̂₀ that the prediction means, before the sampler's step:
+/// `hold_low`: x̂₀ ← x̂₀ + (what was kept as `name` − x̂₀ reduced to its extents), the difference
+/// enlarged (bilinear).
+///
 /// A view is
 /// - `kind: "window"` with `y`, `x`, `height`, `width`: a rectangle of the canvas;
 /// - `kind: "lattice"` with `row`, `column`, `stride` (and `column_stride` where the axes differ):
@@ -20,8 +40,9 @@ internal import Tensors
 ///
 /// and has `weight`, `feather` unless uniform (with `row_weights` and `column_weights`, whose
 /// product times `weight` is the weight of a position), `time_ids` and `task`. All numbers are
-/// latents but `request.width`, `request.height` and `time_ids`, which are pixels. An infinite
-/// `sigma` (zero terminal SNR) is the string "Infinity", as JSON has no number for it.
+/// latents but `request.width`, `request.height`, `time_ids` and those of `resize_picture`, which
+/// are pixels. An infinite `sigma` (zero terminal SNR) is the string "Infinity", as JSON has no
+/// number for it.
 package struct PlanDocument: Encodable {
     package let plan: DenoisingPlan
     /// Whether every view is written out.
@@ -50,25 +71,39 @@ package struct PlanDocument: Encodable {
         try latent.encode(plan.latent.height, forKey: "height")
         try latent.encode(plan.latent.width, forKey: "width")
         try latent.encode(plan.request.model.channels, forKey: "channels")
-        try document.encode(plan.canvas, forKey: "canvas")
+        try document.encode(plan.noise, forKey: "noise")
         try encodeRequest(document.superEncoder(forKey: "request"))
-        var steps = document.nestedUnkeyedContainer(forKey: "steps")
-        for index in 0..<plan.stepCount {
+        var phases = document.nestedUnkeyedContainer(forKey: "phases")
+        for number in plan.phases.indices { try encode(phase: number, to: phases.superEncoder()) }
+    }
+
+    private func encode(phase number: Int, to encoder: any Encoder) throws {
+        let phase = plan.phases[number]
+        var fields = encoder.container(keyedBy: Key.self)
+        try fields.encode(phase.name, forKey: "name")
+        try fields.encode(phase.latent, forKey: "latent")
+        try fields.encode(phase.canvas, forKey: "canvas")
+        var entry = fields.nestedUnkeyedContainer(forKey: "entry")
+        for operation in phase.entry {
+            for record in plan.records(of: operation, inPhase: number) { try entry.encode(record) }
+        }
+        var steps = fields.nestedUnkeyedContainer(forKey: "steps")
+        for index in plan.steps(ofPhase: number) {
             try encode(plan.step(at: index), to: steps.superEncoder())
         }
     }
 
     private func encodeRequest(_ encoder: any Encoder) throws {
-        let request = plan.request
+        let (request, schedule) = (plan.request, plan.phases[0].schedule)
         var fields = encoder.container(keyedBy: Key.self)
         try fields.encode(plan.method, forKey: "method")
         try fields.encode(request.width, forKey: "width")
         try fields.encode(request.height, forKey: "height")
-        try fields.encode(plan.stepCount, forKey: "steps")
+        try fields.encode(request.steps, forKey: "steps")
         try fields.encode(request.seed, forKey: "seed")
-        try fields.encode(request.schedule.scheduler, forKey: "scheduler")
-        try fields.encode(request.schedule.predictionType, forKey: "prediction_type")
-        try fields.encode(request.schedule.initialNoiseSigma, forKey: "initial_noise_sigma")
+        try fields.encode(schedule.name, forKey: "scheduler")
+        try fields.encode(schedule.predictionType, forKey: "prediction_type")
+        try fields.encode(schedule.initialNoiseSigma, forKey: "initial_noise_sigma")
         try fields.encode(request.guidanceScale, forKey: "guidance_scale")
         try fields.encodeIfPresent(
             request.refinementGuidanceScale, forKey: "refinement_guidance_scale")
@@ -88,17 +123,21 @@ package struct PlanDocument: Encodable {
 
     private func encode(_ step: StepPlan, to encoder: any Encoder) throws {
         var fields = encoder.container(keyedBy: Key.self)
-        try fields.encode(step.index.value, forKey: "index")
+        try fields.encode(step.number, forKey: "index")
         try fields.encode(step.timestep.value, forKey: "timestep")
         try encodeLevel(step.timestep.sigma, prefix: "", in: &fields)
         try encodeLevel(step.arrival, prefix: "next_", in: &fields)
         try fields.encode(step.guidanceScale, forKey: "guidance_scale")
         try fields.encode(step.views.count, forKey: "view_count")
+        // What happens to the canvas before a step; no method has any.
+        try fields.encode([OperationRecord](), forKey: "before")
+        try fields.encode(step.after.map(OperationRecord.init), forKey: "after")
         guard isExpanded else { return }
-        let table = plan.interactionTable(at: step.index.value)
+        let table = plan.interactionTable(at: step.number)
         var views = fields.nestedUnkeyedContainer(forKey: "views")
+        let canvas = plan.phases[step.phase].canvas
         for view in step.views {
-            try encode(view, table: table, to: views.superEncoder())
+            try encode(view, on: canvas, table: table, to: views.superEncoder())
         }
     }
 
@@ -115,7 +154,8 @@ package struct PlanDocument: Encodable {
     }
 
     private func encode(
-        _ planned: PlannedView, table: InteractionTable?, to encoder: any Encoder
+        _ planned: PlannedView, on canvas: Extent, table: InteractionTable?,
+        to encoder: any Encoder
     ) throws {
         var fields = encoder.container(keyedBy: Key.self)
         switch planned.view {
@@ -140,7 +180,7 @@ package struct PlanDocument: Encodable {
         }
         try fields.encode(planned.weight, forKey: "weight")
         if planned.feather != .uniform {
-            let extent = planned.view.extent(on: plan.canvas)
+            let extent = planned.view.extent(on: canvas)
             try fields.encode(planned.feather, forKey: "feather")
             try fields.encode(planned.feather.profile(extent.height), forKey: "row_weights")
             try fields.encode(planned.feather.profile(extent.width), forKey: "column_weights")

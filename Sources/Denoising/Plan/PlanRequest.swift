@@ -1,5 +1,3 @@
-package import Sampling
-
 /// What a plan needs to know about the model.
 package struct ModelGeometry: Hashable, Sendable {
     /// Side of the picture the model was trained on, in latents: `sample_size` of the UNet.
@@ -27,28 +25,6 @@ package struct ModelGeometry: Hashable, Sendable {
     package var nativePixels: Int { nativeSide * scaleFactor }
 }
 
-/// The sampling steps as numbers: all that a plan needs of a scheduler.
-package struct SamplingSchedule: Equatable, Sendable {
-    /// A name out of ``Schedulers``.
-    package var scheduler: String
-    package var predictionType: PredictionType
-    /// What unit noise is multiplied by before the first step.
-    package var initialNoiseSigma: Double
-    /// Noisiest first.
-    package var timesteps: [Timestep]
-    /// Noise level that each step arrives at.
-    package var arrivals: [Double]
-
-    /// Reads a scheduler. `name` is what it is registered as.
-    package init(name: String, scheduler: any Scheduler) {
-        self.scheduler = name
-        predictionType = scheduler.predictionType
-        initialNoiseSigma = scheduler.initialNoiseSigma
-        timesteps = scheduler.timesteps
-        arrivals = scheduler.timesteps.indices.map { scheduler.sigma(after: StepIndex($0)) }
-    }
-}
-
 /// Published code whose choices are reproduced, known oddities included.
 package enum Compatibility: String, Codable, Hashable, Sendable, CaseIterable {
     /// arXiv 2404.15141's code: half the steps in stage one, lattices stretched to the picture's
@@ -73,7 +49,9 @@ package struct PlanRequest: Equatable, Sendable {
     /// Picture width in pixels.
     package var width: Int
     package var model: ModelGeometry
-    package var schedule: SamplingSchedule
+    package var sampler: Sampler
+    /// Sampling steps from noise to picture, T.
+    package var steps: Int
     /// Key of every random number of the plan.
     package var seed: UInt64
     /// Classifier-free guidance weight.
@@ -106,7 +84,8 @@ package struct PlanRequest: Equatable, Sendable {
         height: Int,
         width: Int,
         model: ModelGeometry,
-        schedule: SamplingSchedule,
+        sampler: Sampler,
+        steps: Int,
         seed: UInt64,
         guidanceScale: Double,
         refinementGuidanceScale: Double? = nil,
@@ -124,7 +103,8 @@ package struct PlanRequest: Equatable, Sendable {
         self.height = height
         self.width = width
         self.model = model
-        self.schedule = schedule
+        self.sampler = sampler
+        self.steps = steps
         self.seed = seed
         self.guidanceScale = guidanceScale
         self.refinementGuidanceScale = refinementGuidanceScale
@@ -140,8 +120,10 @@ package struct PlanRequest: Equatable, Sendable {
         self.viewsPerTask = viewsPerTask
     }
 
-    /// Number of sampling steps, T.
-    package var stepCount: Int { schedule.timesteps.count }
+    /// The schedule of all its steps. Throws ``PlanningError/unsampled(_:)``.
+    package func schedule() throws(PlanningError) -> PhaseSchedule {
+        try sampler.schedule(length: steps)
+    }
 
     /// Extents of the picture's latent: pixels over the scale factor, rounded up.
     package var latent: Extent {

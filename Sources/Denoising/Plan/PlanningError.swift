@@ -1,3 +1,5 @@
+package import Sampling
+
 /// Why a request cannot be planned. One sentence each: what was expected, found, and what to do.
 package enum PlanningError: Error, Equatable, CustomStringConvertible {
     case unknownMethod(String, known: [String])
@@ -9,6 +11,8 @@ package enum PlanningError: Error, Equatable, CustomStringConvertible {
     case tooManyViews(Int, limit: Int)
     /// Fewer steps than one.
     case noSteps(Int)
+    /// The scheduler cannot be had for so many steps.
+    case unsampled(SamplingError)
     case strideOutOfRange(Int, window: Int)
     case structureStepsOutOfRange(Int, steps: Int)
     case invalidNumber(String, value: Double, expected: String)
@@ -34,6 +38,8 @@ package enum PlanningError: Error, Equatable, CustomStringConvertible {
                 + "use a larger stride or a smaller picture"
         case .noSteps(let count):
             "\(count) steps make no picture; ask for at least 1"
+        case .unsampled(let error):
+            error.description
         case .strideOutOfRange(let stride, let window):
             "the stride should lie between 1 and the native window of \(window) latents, "
                 + "got \(stride)"

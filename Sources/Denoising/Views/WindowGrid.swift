@@ -8,6 +8,16 @@ package enum EdgeRule: String, Hashable, Sendable {
     case zeroPadded = "zero-padded"
 }
 
+/// Which windows move when they are jittered.
+package enum JitterRule: String, Hashable, Sendable {
+    /// None.
+    case none
+    /// Each by itself, up to (k − d)/4: neighbours can part.
+    case each
+    /// Rows and columns of windows together, up to k − d; the outermost ones stay at the edges.
+    case together
+}
+
 /// Overlapping windows of one size over a canvas, shifted afresh in every step.
 ///
 /// Per axis of length L with window k and stride d there are n(L) = ⌈(L−k)/d⌉ + 1 windows at
@@ -17,14 +27,12 @@ package struct WindowGrid: Hashable, Sendable {
     package let window: Extent
     /// Distance of neighbouring windows in latents, 1 ... the window's shorter side.
     package let stride: Int
-    /// Largest shift in latents; 0 for fixed windows.
-    package let jitter: Int
+    package let moving: JitterRule
     package let edge: EdgeRule
 
-    /// `jitter` is (k − d)/4 of the shorter window side, or 0 when `jittered` is false. Traps on
-    /// a window larger than the canvas and on a stride outside 1 ... window.
+    /// Traps on a window larger than the canvas and on a stride outside 1 ... window.
     package init(
-        canvas: Extent, window: Extent, stride: Int, jittered: Bool = false,
+        canvas: Extent, window: Extent, stride: Int, moving: JitterRule = .none,
         edge: EdgeRule = .clamped
     ) {
         let side = min(window.height, window.width)
@@ -35,8 +43,18 @@ package struct WindowGrid: Hashable, Sendable {
         self.canvas = canvas
         self.window = window
         self.stride = stride
-        self.jitter = jittered ? (side - stride) / 4 : 0
+        self.moving = moving
         self.edge = edge
+    }
+
+    /// Largest shift in latents; 0 for fixed windows.
+    package var jitter: Int {
+        let overlap = min(window.height, window.width) - stride
+        return switch moving {
+        case .none: 0
+        case .each: overlap / 4
+        case .together: overlap
+        }
     }
 
     /// Where the windows of one axis begin.
@@ -59,15 +77,15 @@ package struct WindowGrid: Hashable, Sendable {
     /// Number of windows, V.
     package var count: Int { rowStarts.count * columnStarts.count }
 
-    /// The windows of one step. A window's shift depends on nothing but seed, step and its number.
+    /// The windows of one step. Their shifts depend on nothing but seed, step and a window's number.
     package func windows(seed: UInt64, step: Int) -> [Window] {
-        let (rows, columns) = (rowStarts, columnStarts)
+        let (rows, columns) = starts(seed: seed, step: step)
         var windows: [Window] = []
         windows.reserveCapacity(rows.count * columns.count)
         for row in rows.indices {
             for column in columns.indices {
                 var (y, x) = (rows[row], columns[column])
-                if jitter > 0 {
+                if moving == .each, jitter > 0 {
                     var random = PhiloxGenerator(
                         seed: seed, purpose: .jitter, step: step, index: windows.count)
                     y = shifted(
@@ -80,6 +98,23 @@ package struct WindowGrid: Hashable, Sendable {
             }
         }
         return windows
+    }
+
+    /// Where rows and columns begin in a step, before windows move by themselves.
+    private func starts(seed: UInt64, step: Int) -> (rows: [Int], columns: [Int]) {
+        guard moving == .together else { return (rowStarts, columnStarts) }
+        var random = PhiloxGenerator(seed: seed, purpose: .jitter, step: step, index: 0)
+        let rows = moved(rowStarts, &random)
+        return (rows, moved(columnStarts, &random))
+    }
+
+    /// All but the outermost moved by one shift, which takes none of them to the last one's place.
+    private func moved(_ starts: [Int], _ random: inout PhiloxGenerator) -> [Int] {
+        guard starts.count > 2 else { return starts }
+        let last = starts.count - 1
+        let room = starts[last] - starts[last - 1] - 1
+        let shift = random.uniform(in: -jitter...min(jitter, room))
+        return starts.indices.map { $0 == 0 || $0 == last ? starts[$0] : starts[$0] + shift }
     }
 
     /// The shifts a window may draw on one axis, both ends included: edge windows only outwards,
@@ -112,10 +147,47 @@ extension WindowGrid {
     }
 
     /// The parts of the canvas that belong to each window, row-major like the windows.
-    func cores() -> [(rows: Range<Int>, columns: Range<Int>)] {
+    private func cores() -> [(rows: Range<Int>, columns: Range<Int>)] {
         let columns = cores(length: canvas.width, starts: columnStarts)
         return cores(length: canvas.height, starts: rowStarts).flatMap { rows in
             columns.map { (rows, $0) }
         }
+    }
+
+    /// The first of a step's windows that is not where it has to be for every position of the
+    /// canvas to be covered; nil when all are.
+    func firstMisplaced(of windows: [Window]) -> Int? {
+        guard moving != .together else { return firstGap(in: windows) }
+        let margin = edge == .clamped ? 0 : jitter
+        return zip(windows, cores()).enumerated().first { _, pair in
+            let (window, core) = pair
+            let isInside =
+                window.y >= -margin && window.y + window.height <= canvas.height + margin
+                && window.x >= -margin && window.x + window.width <= canvas.width + margin
+            let coversCore =
+                window.y <= core.rows.lowerBound
+                && window.y + window.height >= core.rows.upperBound
+                && window.x <= core.columns.lowerBound
+                && window.x + window.width >= core.columns.upperBound
+            return !(isInside && coversCore)
+        }?.offset
+    }
+
+    /// Of windows that form rows and columns: the first one behind a gap, or out of its row.
+    private func firstGap(in windows: [Window]) -> Int? {
+        let columns = columnStarts.count
+        let tops = Swift.stride(from: 0, to: windows.count, by: columns).map { windows[$0].y }
+        let lefts = windows.prefix(columns).map(\.x)
+        guard Self.covers(tops, window.height, canvas.height),
+            Self.covers(lefts, window.width, canvas.width)
+        else { return 0 }
+        return windows.indices.first {
+            windows[$0].y != tops[$0 / columns] || windows[$0].x != lefts[$0 % columns]
+        }
+    }
+
+    private static func covers(_ starts: [Int], _ window: Int, _ length: Int) -> Bool {
+        starts.first == 0 && starts.last == length - window
+            && zip(starts, starts.dropFirst()).allSatisfy { $0 < $1 && $1 <= $0 + window }
     }
 }

@@ -228,11 +228,11 @@ extension LoadedModel {
 // MARK: - Decoding
 
 extension LoadedModel {
-    /// Paints one tile of the final latent.
+    /// Paints one tile of a clean latent, in the format that the task asks for.
     ///
     /// Throws ``ComputeError/unsuitable(_:)`` for a tile of other channels or beyond this
     /// machine's memory, and ``ComputeError/notFinite(index:_:)``.
-    package func decode(_ task: DecodeTask) throws(ComputeError) -> RGBTile {
+    package func decode(_ task: DecodeTask) throws(ComputeError) -> WorkAnswer {
         let configuration = decoder.configuration
         let tile = task.tile
         guard tile.channels == configuration.latentChannels else {
@@ -247,9 +247,13 @@ extension LoadedModel {
         func fill(_ buffer: UnsafeMutableBufferPointer<Float>) {
             unsafe scale.write(tile, to: buffer)
         }
-        func read(_ image: DeviceTensor) -> RGBTile? {
-            backend.bytes(image).map {
-                RGBTile(height: image.height, width: image.width, bytes: $0)
+        func read(_ image: DeviceTensor) -> WorkAnswer? {
+            switch task.format {
+            case .bytes:
+                backend.bytes(image).map {
+                    .decode(RGBTile(height: image.height, width: image.width, bytes: $0))
+                }
+            case .floats: image.picture.map { .pixels($0) }
             }
         }
         guard let picture = try unsafe decoded(tile, latents: fill, read) else {
@@ -263,8 +267,8 @@ extension LoadedModel {
     private func decoded(
         _ tile: Latent,
         latents fill: (UnsafeMutableBufferPointer<Float>) -> Void,
-        _ read: (DeviceTensor) -> RGBTile?
-    ) throws(ComputeError) -> RGBTile? {
+        _ read: (DeviceTensor) -> WorkAnswer?
+    ) throws(ComputeError) -> WorkAnswer? {
         let shape = ForwardCache.Tile(height: tile.height, width: tile.width)
         if let forward = try forward(shape) {
             return unsafe forward.decode(latents: fill, read: read)
@@ -330,5 +334,25 @@ extension LoadedModel {
             try MemoryLimit.check(
                 0, for: "what is allocated on the way", leaving: MemoryLimit.leftAtStart)
         } catch { throw .unsuitable("\(error)") }
+    }
+}
+
+extension DeviceTensor {
+    /// The one item of (1, h, w, 3), nominally in [−1, 1], as a picture from 0 to 1; nil when a
+    /// value is not finite.
+    fileprivate var picture: RGBImage? {
+        let plane = height * width
+        var values = [Float](repeating: 0, count: 3 * plane)
+        let isFinite = unsafe withElements { elements in
+            for position in 0..<plane {
+                for channel in 0..<3 {
+                    let value = unsafe elements[position * 3 + channel]
+                    guard value.isFinite else { return false }
+                    values[channel * plane + position] = min(max(value / 2 + 0.5, 0), 1)
+                }
+            }
+            return true
+        }
+        return isFinite ? RGBImage(height: height, width: width, values: values) : nil
     }
 }

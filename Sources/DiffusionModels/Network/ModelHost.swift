@@ -38,13 +38,9 @@ package actor ModelHost: ComputeModel {
             }
             return .denoise(try model.denoise(task, texts: texts))
         case .decode(let task):
-            return .decode(try model.decode(task))
+            return try model.decode(task)
+        case .encode(let task):
+            return .encode(try model.encode(task.pixels, index: task.index))
         }
-    }
-
-    /// Says which latent a tile of a picture is painted from. Throws ``ComputeError`` as
-    /// ``LoadedModel/encode(_:index:)`` does.
-    package func encode(_ tile: RGBImage, index: Int) async throws -> Latent {
-        try model.encode(tile, index: index)
     }
 }

@@ -16,7 +16,9 @@ package enum InitialNoise: String, Codable, Hashable, Sendable, CaseIterable {
         let values: [Float]
         switch self {
         case .native:
-            values = Self.native(channels: channels, height: height, width: width, seed: seed)
+            values = Self.native(channels: channels, height: height, width: width) {
+                PhiloxGenerator(seed: seed, purpose: .initialNoise, step: $0, index: $1)
+            }
         case .torchCPU:
             values = TorchCPUNoise(seed: seed).gaussians(count: count)
         case .torchCUDA:
@@ -25,15 +27,16 @@ package enum InitialNoise: String, Codable, Hashable, Sendable, CaseIterable {
         return Latent(channels: channels, height: height, width: width, values: values)
     }
 
-    private static func native(
-        channels: Int, height: Int, width: Int, seed: UInt64
+    /// Row by row out of the stream of each channel and row.
+    static func native(
+        channels: Int, height: Int, width: Int,
+        _ makeStream: (_ channel: Int, _ row: Int) -> PhiloxGenerator
     ) -> [Float] {
         var values: [Float] = []
         values.reserveCapacity(channels * height * width)
         for channel in 0..<channels {
             for row in 0..<height {
-                var stream = PhiloxGenerator(
-                    seed: seed, purpose: .initialNoise, step: channel, index: row)
+                var stream = makeStream(channel, row)
                 for column in stride(from: 0, to: width, by: 2) {
                     let (even, odd) = stream.gaussianPair()
                     values.append(Float(even))
@@ -42,5 +45,19 @@ package enum InitialNoise: String, Codable, Hashable, Sendable, CaseIterable {
             }
         }
         return values
+    }
+}
+
+/// The noise that is added on the way, before a step.
+package enum AddedNoise {
+    /// Unit-variance noise of the given extents, keyed by seed, step, channel and row.
+    package static func latent(
+        channels: Int, height: Int, width: Int, seed: UInt64, step: Int
+    ) -> Latent {
+        let values = InitialNoise.native(channels: channels, height: height, width: width) {
+            PhiloxGenerator(
+                seed: seed, purpose: .renoise, step: step, index: $0 * height + $1)
+        }
+        return Latent(channels: channels, height: height, width: width, values: values)
     }
 }

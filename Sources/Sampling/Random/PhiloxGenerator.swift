@@ -6,6 +6,8 @@ package enum RandomPurpose: UInt32, Sendable, CaseIterable {
     case jitter = 2
     /// Permutations of pixel interaction.
     case interaction = 3
+    /// Noise that is added to a picture on the way.
+    case renoise = 4
 }
 
 /// One named stream of random numbers: the same (seed, purpose, step, index) gives the same

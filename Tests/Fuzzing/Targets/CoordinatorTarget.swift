@@ -39,8 +39,9 @@ enum CoordinatorTarget: FuzzTarget {
 
     private static func ask(_ executor: RemoteExecutor) async throws {
         var answered: Set<Int> = []
-        try await executor.execute(items, conditioning: MessageSeeds.conditioning) {
-            index, answer in
+        try await executor.execute(WorkList(items), conditioning: MessageSeeds.conditioning) {
+            position, answer in
+            let index = items[position].index
             switch answer {
             case .denoise(let predictions):
                 guard predictions.count == 1,
@@ -54,6 +55,7 @@ enum CoordinatorTarget: FuzzTarget {
                 guard index == 0, tile.width == 2 * tile.height else {
                     broken("\(tile.height)×\(tile.width) pixels were taken for task \(index)")
                 }
+            case .pixels, .encode: broken("\(answer) was taken for an answer to task \(index)")
             }
         }
     }

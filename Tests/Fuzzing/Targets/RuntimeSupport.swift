@@ -101,6 +101,12 @@ final class EchoModel: ComputeModel {
             let bytes = [UInt8](repeating: 1, count: task.tile.plane * 3)
             return .decode(
                 RGBTile(height: task.tile.height, width: task.tile.width, bytes: bytes))
+        case .encode(let task):
+            let pixels = task.pixels
+            return .encode(
+                Latent(
+                    channels: 3, height: pixels.height, width: pixels.width,
+                    values: pixels.values))
         }
     }
 }

@@ -1,0 +1,108 @@
+internal import ImageFilters
+internal import Sampling
+internal import Tensors
+
+/// Makes a phase's canvas out of what the phase before it leaves.
+struct CanvasEntry {
+    let plan: DenoisingPlan
+    /// The phase that is entered.
+    let phase: Int
+
+    private var planned: PlanPhase { plan.phases[phase] }
+
+    /// The state before the phase's first step. `onTile` hears of every tile that is decoded or
+    /// encoded on the way. Throws what the executor throws and ``DenoisingError``.
+    func state(
+        after previous: DenoisingState, with executor: some TaskExecutor,
+        conditioning: Conditioning, onTile: (_ done: Int, _ count: Int) async throws -> Void
+    ) async throws -> DenoisingState {
+        var latent = previous.canvas.cropped(to: plan.phases[previous.phase].latent)
+        var kept: [KeptCanvas] = []
+        for operation in planned.entry {
+            switch operation {
+            case .redraw:
+                let redrawing = Redrawing(
+                    from: plan.phases[phase - 1].latent, to: planned.latent,
+                    model: plan.request.model)
+                latent = try await redrawing.redraw(
+                    latent, with: executor, conditioning: conditioning, onTile: onTile)
+            case .boost(let factor, let low):
+                let coarse = latent.lowPassed(to: low)
+                latent = coarse.combined(with: latent) { $0 + Float(factor) * ($1 - $0) }
+            case .keep(let name, let low):
+                kept.append(
+                    KeptCanvas(
+                        name: name, latent: latent.resampled(to: low)))
+            case .renoise:
+                let step = plan.steps(ofPhase: phase).lowerBound
+                let noise = AddedNoise.latent(
+                    channels: latent.channels, height: latent.height, width: latent.width,
+                    seed: plan.request.seed, step: step)
+                latent = planned.schedule.noised(latent, with: noise, at: 0)
+            }
+        }
+        return DenoisingState(
+            phase: phase, canvas: latent.padded(to: planned.canvas), kept: kept,
+            nextStep: previous.nextStep)
+    }
+
+    /// Extents of what the phase keeps, in order.
+    static func keptExtents(of phase: PlanPhase) -> [(name: String, extent: Extent)] {
+        phase.entry.compactMap { operation in
+            if case .keep(let name, let low) = operation { (name, low) } else { nil }
+        }
+    }
+}
+
+extension PredictionOperation {
+    /// Applied to the clean canvas that a step's prediction means.
+    func applied(to clean: Latent, kept: [KeptCanvas]) -> Latent {
+        switch self {
+        case .holdLow(let name):
+            guard let low = kept.first(where: { $0.name == name })?.latent else {
+                preconditionFailure("a plan holds what it keeps")
+            }
+            let own = clean.resampled(to: low.extent)
+            let change = low.combined(with: own, -).resampled(to: clean.extent)
+            return clean.combined(with: change, +)
+        }
+    }
+}
+
+extension Latent {
+    var extent: Extent { Extent(height: height, width: width) }
+
+    /// What is left when it is reduced and enlarged again.
+    func lowPassed(to low: Extent) -> Latent {
+        resampled(to: low).resampled(to: extent)
+    }
+
+    /// Linear between cells where it grows, over all cells that fall on one where it shrinks.
+    func resampled(to extent: Extent) -> Latent {
+        resampled(height: extent.height, width: extent.width, filter: .antialiasedBilinear)
+    }
+
+    /// Its top left corner.
+    func cropped(to extent: Extent) -> Latent {
+        guard extent != self.extent else { return self }
+        let window = Window(y: 0, x: 0, height: extent.height, width: extent.width)
+        return LatentView.window(window).gather(from: self)
+    }
+
+    /// A canvas that begins again from the opposite side where it is larger, so that anyone who
+    /// has the latent has the canvas.
+    func padded(to extent: Extent) -> Latent {
+        guard extent != self.extent else { return self }
+        var canvas = Latent(zeros: channels, height: extent.height, width: extent.width)
+        for channel in 0..<channels {
+            for y in 0..<extent.height {
+                let source = (channel * height + y % height) * width
+                let target = (channel * extent.height + y) * extent.width
+                for x in 0..<extent.width {
+                    canvas.values[target + x] = values[source + x % width]
+                }
+            }
+        }
+        return canvas
+    }
+}

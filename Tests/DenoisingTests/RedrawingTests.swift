@@ -1,0 +1,94 @@
+import ImageFilters
+import Tensors
+import TestSupport
+import Testing
+
+@testable import Denoising
+
+@Suite("A latent that is decoded, enlarged and encoded", .watched)
+struct RedrawingTests {
+    /// Smooth enough to tell where things lie.
+    private func latent(_ extent: Extent) -> Latent {
+        let cells = 0..<3 * extent.area
+        return Latent(
+            channels: 3, height: extent.height, width: extent.width,
+            values: cells.map { Float(($0 * 37) % 101) / 60 - 0.8 })
+    }
+
+    private func redrawn(_ from: Extent, _ to: Extent, workers: Int = 1) async throws -> Latent {
+        let redrawing = Redrawing(from: from, to: to, model: toyModel)
+        return try await redrawing.redraw(
+            latent(from), with: SimulatedWorkers(workers: workers, predict: entangledPredictor),
+            conditioning: emptyConditioning, onTile: { _, _ in })
+    }
+
+    /// With an autoencoder that treats every cell by itself tiles do not show.
+    @Test(
+        "is in bands what it is as a whole",
+        arguments: [
+            (8, 8, 16, 16), (16, 16, 32, 32), (64, 8, 128, 16), (96, 9, 193, 17), (8, 70, 16, 131),
+            (50, 41, 51, 41), (9, 9, 64, 64),
+        ])
+    func bands(height: Int, width: Int, newHeight: Int, newWidth: Int) async throws {
+        let from = Extent(height: height, width: width)
+        let to = Extent(height: newHeight, width: newWidth)
+        let picture = toyAnswer(
+            to: .decode(DecodeTask(index: 0, tile: latent(from), format: .floats)),
+            entangledPredictor)
+        guard case .pixels(let pixels) = picture else {
+            Issue.record("no pixels")
+            return
+        }
+        var large = pixels.resampled(
+            height: newHeight * 8, width: newWidth * 8, filter: .bicubic)
+        for index in large.values.indices {
+            large.values[index] = min(max(large.values[index], 0), 1)
+        }
+        let whole = toyAnswer(to: .encode(EncodeTask(index: 0, pixels: large)), entangledPredictor)
+        guard case .encode(let expected) = whole else {
+            Issue.record("no latent")
+            return
+        }
+        let found = try await redrawn(from, to)
+        #expect(relativeDifference(found, expected) < 1e-5)
+        #expect(try await redrawn(from, to, workers: 3) == found)
+    }
+
+    @Test("holds a few rows of tiles, whatever its height")
+    func memory() async throws {
+        var decoded = 0
+        let from = Extent(height: 200, width: 8)
+        let redrawing = Redrawing(from: from, to: Extent(height: 400, width: 16), model: toyModel)
+        // How far decoding is ahead of encoding, in tiles.
+        let watch = OrderWatch()
+        _ = try await redrawing.redraw(
+            latent(from), with: watch, conditioning: emptyConditioning,
+            onTile: { done, _ in decoded = done })
+        #expect(decoded > 90)
+        #expect(watch.largestLead < 20)
+    }
+}
+
+/// Answers at once, and notes how many decoded tiles wait to be encoded.
+private final class OrderWatch: TaskExecutor {
+    private let counts = Watched((decoded: 0, encoded: 0, lead: 0))
+
+    var largestLead: Int { counts.value.lead }
+
+    func execute(
+        _ items: WorkList,
+        conditioning: Conditioning,
+        deliver: (_ position: Int, _ answer: WorkAnswer) async throws -> Void
+    ) async throws {
+        for position in 0..<items.count {
+            let item = items[position]
+            counts.change { counts in
+                if case .decode = item { counts.decoded += 1 }
+                if case .encode = item { counts.encoded += 1 }
+                // Twice the side: about four tiles are made of one.
+                counts.lead = max(counts.lead, counts.decoded - counts.encoded / 4)
+            }
+            try await deliver(position, toyAnswer(to: item, entangledPredictor))
+        }
+    }
+}

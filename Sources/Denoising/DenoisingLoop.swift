@@ -7,6 +7,9 @@ package enum DenoisingError: Error, Equatable, CustomStringConvertible {
     case unsuitableAnswer(step: Int, task: Int, reason: String)
     /// An answer does not fit its tile of a picture that is enlarged.
     case unsuitableTile(String)
+    /// The autoencoder's answer for a tile of a picture that is enlarged is not finite; `reason`
+    /// says who found it.
+    case tileNotFinite(TilePlace, reason: String)
     /// The executor returned before every task was answered.
     case unanswered(step: Int, missing: Int)
     /// The prediction, or the latent after the last step, holds an infinity or a NaN.
@@ -18,6 +21,8 @@ package enum DenoisingError: Error, Equatable, CustomStringConvertible {
             "step \(step), task \(task): \(reason)"
         case .unsuitableTile(let reason):
             "while the picture was enlarged: \(reason)"
+        case .tileNotFinite(let place, let reason):
+            "while the picture was enlarged: " + place.sentence(reason)
         case .unanswered(let step, let missing):
             "step \(step) ended with \(missing) tasks unanswered"
         case .notFinite(let step):

@@ -114,7 +114,7 @@ struct GenerateCommand: AsyncParsableCommand {
         let provenance = setup.provenance(weights: weights, backend: backend)
         if !cluster.isRemote { try compute.budget.checkRoom(for: model) }
         let (checkpoints, life) = try state.open(
-            for: provenance, latentWeights: model.latentFingerprint(), reporter: reporter,
+            for: provenance, latentWeights: setup.latentWeights(of: model), reporter: reporter,
             beforeWrite: drill?.beforeWrite)
         let demands = HeadRoom.demands(
             of: setup.picture, output: output, savedLatents: saveLatents, state: state.stateDir)

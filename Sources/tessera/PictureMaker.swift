@@ -64,7 +64,8 @@ struct PictureMaker: JobMaker {
         onProgress(.step(done: 0, of: setup.picture.plan.stepCount))
         let provenance = setup.provenance(weights: weights, backend: backend)
         let checkpoints = try CheckpointFolder(
-            path: folder, job: provenance, latentWeights: model.latentFingerprint(), resume: true,
+            path: folder, job: provenance, latentWeights: setup.latentWeights(of: model),
+            resume: true,
             beforeWrite: drill?.beforeWrite,
             onEvent: { reporter.state($0) })
         // Whoever takes the job over, its lock lost with a machine, ends this process's writing.

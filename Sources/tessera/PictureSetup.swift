@@ -24,6 +24,12 @@ struct PictureSetup: Sendable {
             computeClass: "\(backend.computeClass)")
     }
 
+    /// The weights that decide the latents and not the picture made of them; nil where pictures on
+    /// the way decide the latents, too, so that another autoencoder makes another picture.
+    func latentWeights(of model: ModelFolder) throws -> Fingerprint? {
+        picture.plan.encodes ? nil : try model.latentFingerprint()
+    }
+
     /// Encodes the prompt. Throws `WeightsError`, also when what comes out is no finite numbers.
     func prepared(with model: ModelFolder, backend: CPUBackend) throws -> PreparedPicture {
         let request = picture.request

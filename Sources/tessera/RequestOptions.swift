@@ -52,11 +52,11 @@ struct RequestOptions: ParsableArguments {
     @Option(
         help: """
             How a model makes pictures larger than it was trained on: \
-            \(DenoisingMethods.all.map(\.name).formatted()). upscale holds one scene together at \
-            any size.
+            \(DenoisingMethods.all.map(\.name).formatted()). The first holds one scene together at \
+            any size, for the fewest evaluations.
             """
     )
-    var method = "cutdiffusion"
+    var method = DenoisingMethods.recommended
 
     @Option(
         help: """

@@ -67,7 +67,7 @@ struct StateOptions: ParsableArguments {
     /// before any socket binds. Without `--state-dir` no folder, and the first life of a realm of
     /// its own. `latentWeights` and `beforeWrite` are ``CheckpointFolder``'s.
     func open(
-        for job: Provenance, latentWeights: Fingerprint, reporter: RunReporter,
+        for job: Provenance, latentWeights: Fingerprint?, reporter: RunReporter,
         beforeWrite: StateWriteHook? = nil
     ) throws(CheckpointError) -> (folder: CheckpointFolder?, life: CoordinatorLife) {
         guard let stateDir else {

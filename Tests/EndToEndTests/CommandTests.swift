@@ -56,7 +56,8 @@ struct CommandTests {
     @Test("a plan too large to write out is refused before memory is")
     func hugePlan() async throws {
         let outcome = try await CommandLineTool.run([
-            "plan", "--size", "8000x8000", "--steps", "40", "--structure-steps", "40",
+            "plan", "--method", "cutdiffusion", "--size", "8000x8000", "--steps", "40",
+            "--structure-steps", "40",
             "--interaction", "per-channel", "--format", "json", "--expand",
         ])
         #expect(outcome.status == 64, "\(outcome)")

@@ -35,11 +35,33 @@ private struct DamagedModel {
     "An autoencoder that gives no finite numbers, in real processes", .watched,
     .timeLimit(.minutes(10)))
 struct DecodingTests {
-    private func arguments(_ model: DamagedModel, _ folder: TemporaryFolder) -> [String] {
+    private func arguments(
+        _ model: DamagedModel, _ folder: TemporaryFolder, method: String = "cutdiffusion"
+    ) -> [String] {
         [
             "generate", "--prompt", "hills", "--model", model.path, "--size", "2x", "--steps", "2",
-            "--output", folder.file("b.png"),
+            "--method", method, "--output", folder.file("b.png"),
         ]
+    }
+
+    @Test(
+        "a picture that is enlarged on the way ends with the tile, too",
+        arguments: ["decoder.conv_out.bias", "encoder.conv_in.bias"])
+    func enlarged(tensor: String) async throws {
+        let folder = try TemporaryFolder()
+        let model = try DamagedModel(in: folder, tensor: tensor, value: .nan)
+        let run = arguments(model, folder, method: "upscale") + ["--state-dir", folder.file("s")]
+        let outcome = try await CommandLineTool.run(run)
+        #expect(outcome.status == 65, "\(outcome)")
+        for part in ["while the picture was enlarged", "row 1, column 1", "pixels 0…127"] {
+            #expect(outcome.errors.contains(part), "\(outcome)")
+        }
+        #expect(try folder.contents == ["model", "s"])
+        // Its latents are another autoencoder's: not those of this picture.
+        let resumed = try await CommandLineTool.run(
+            run + ["--model", DamagedModel.shipped, "--resume"])
+        #expect(resumed.status == 65, "\(resumed)")
+        #expect(resumed.errors.contains("model weights"), "\(resumed)")
     }
 
     @Test(

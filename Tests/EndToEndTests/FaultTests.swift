@@ -5,7 +5,8 @@ import Testing
 private func quickRun(to path: String, _ more: [String] = []) -> [String] {
     [
         "generate", "--prompt", "a mountain range at sunset above a lake", "--size", "256x256",
-        "--steps", "4", "--seed", "7", "--threads", "1", "--output", path,
+        "--steps", "4", "--seed", "7", "--method", "cutdiffusion", "--threads", "1", "--output",
+        path,
     ] + more
 }
 

@@ -14,7 +14,8 @@ func interruptedRun(
 ) -> [String] {
     [
         "generate", "--prompt", "hills at dawn", "--size", "256x256", "--steps", "\(steps)",
-        "--structure-steps", "3", "--seed", "11", "--threads", "1", "--output", output, "--json",
+        "--method", "cutdiffusion", "--structure-steps", "3", "--seed", "11", "--threads", "1",
+        "--output", output, "--json",
     ] + (state.map { ["--state-dir", $0] } ?? []) + more
 }
 

@@ -6,7 +6,7 @@ import Testing
 private func request(seed: Int, steps: Int = 6) -> [String] {
     [
         "--prompt", "hills at dawn", "--size", "256x256", "--steps", "\(steps)",
-        "--structure-steps", "3", "--seed", "\(seed)",
+        "--method", "cutdiffusion", "--structure-steps", "3", "--seed", "\(seed)",
     ]
 }
 

@@ -137,7 +137,7 @@ ends_within() {
 # ---------------------------------------------------------------------------------- one job
 
 # Pictures of scenarios: enough steps and tasks for something to happen in between.
-JOB=(--prompt "$PROMPT" --seed 4 --size 512x512 --steps 12)
+JOB=(--prompt "$PROMPT" --method cutdiffusion --seed 4 --size 512x512 --steps 12)
 # A job that lasts whatever it is paced to.
 PACE=compute:delay=150ms
 

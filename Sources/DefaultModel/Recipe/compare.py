@@ -18,6 +18,7 @@ METHODS = {
     "MultiDiffusion": ["--method", "multidiffusion"],
     "CutDiffusion, windows not told their place": ["--method", "cutdiffusion", "--no-window-crops"],
     "CutDiffusion": ["--method", "cutdiffusion"],
+    "upscale": ["--method", "upscale"],
 }
 
 

@@ -32,11 +32,16 @@ struct Redrawing {
         let count = source.count + target.count
         var done = 0
         func answers<Answer>(
-            _ items: WorkList, _ check: (WorkItem, WorkAnswer) throws -> Answer
+            _ items: WorkList, in grid: TileGrid,
+            _ check: (WorkItem, WorkAnswer) throws -> Answer
         ) async throws -> [Answer] {
-            try await self.answers(items, executor, conditioning, check) {
-                done += 1
-                try await onTile(done, count)
+            do {
+                return try await self.answers(items, executor, conditioning, check) {
+                    done += 1
+                    try await onTile(done, count)
+                }
+            } catch ComputeError.notFinite(let index, let reason) {
+                throw DenoisingError.tileNotFinite(TilePlace(index, in: grid), reason: reason)
             }
         }
         var picture = EnlargedPicture(from: source, to: target)
@@ -47,12 +52,13 @@ struct Redrawing {
             picture.drop(above: target.rowStarts[row] * target.scaleFactor)
             while picture.end < (target.rowStarts[row] + target.tile.height) * target.scaleFactor {
                 let first = picture.rowsOfTiles
-                let tiles = try await answers(decoding(latent, from: first), decoded)
+                let tiles = try await answers(
+                    decoding(latent, from: first), in: source, decoded)
                 for start in stride(from: 0, to: tiles.count, by: source.columns) {
                     picture.add(rowOfTiles: Array(tiles[start..<start + source.columns]))
                 }
             }
-            let tiles = try await answers(encoding(picture, row: row), encoded)
+            let tiles = try await answers(encoding(picture, row: row), in: target, encoded)
             result.append(joiner.add(rowOfTiles: tiles))
         }
         return Latent(stacking: result)

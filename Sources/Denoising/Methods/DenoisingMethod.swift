@@ -21,6 +21,10 @@ package enum DenoisingMethods {
         DirectMethod(),
     ]
 
+    /// The name of the one that is taken where none is asked for: by count and by eye the one whose
+    /// pictures hold together, for the fewest evaluations.
+    package static let recommended = UpscaleMethod().name
+
     /// The method called `name`. Throws ``PlanningError/unknownMethod(_:known:)``.
     package static func method(named name: String) throws(PlanningError) -> any DenoisingMethod {
         guard let method = all.first(where: { $0.name == name }) else {

@@ -39,7 +39,7 @@ big_worker() {
 
 row all-at-once root "default model, 4 times its native side, 4 workers in namespaces: SIGKILL of a random worker every 2 s, 5 % of answers dropped, 2 % doubled, a one-way cut of 10 s, one worker 10 times slower, and a coordinator kill in stage one, stage two, a checkpoint's write and decoding" "same bytes as the quiet run"
 row_all_at_once() {
-  JOB=(--prompt "$PROMPT" --seed 4 --size 4x)
+  JOB=(--prompt "$PROMPT" --method cutdiffusion --seed 4 --size 4x)
   quiet_picture
   namespaces 4
   RANDOM=7
@@ -93,7 +93,7 @@ timed_run() {
 
 row 24 local "one of four workers 10 times slower" "wall time < 1.25 of the run in which it is not (medians of 3, taken in turns); same bytes"
 row_24() {
-  JOB=(--prompt "$PROMPT" --seed 4 --size 4x)
+  JOB=(--prompt "$PROMPT" --method cutdiffusion --seed 4 --size 4x)
   quiet_picture
   local fair=() slow=() turn
   for turn in 1 2 3; do

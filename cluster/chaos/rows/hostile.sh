@@ -55,7 +55,7 @@ row_41() {
 
 row 42 local "1000 connections that stay half open" "existing workers go on, new ones get in; same bytes"
 row_42() {
-  JOB=(--prompt "$PROMPT" --seed 4 --size 512x512 --steps 30)
+  JOB=(--prompt "$PROMPT" --method cutdiffusion --seed 4 --size 512x512 --steps 30)
   ulimit -n 4096 2>/dev/null || skip "too few descriptors are allowed here"
   quiet_picture
   coordinator

@@ -22,7 +22,7 @@ proxy() {
   sed "s/:$(port_of "$DIR/join")\b/:$port/" "$DIR/join" >"$JOIN"
 }
 tell() { echo "$2" >&"${PROXY_IN[$1]}"; }
-LONG=(--prompt "$PROMPT" --seed 4 --size 512x512)
+LONG=(--prompt "$PROMPT" --method cutdiffusion --seed 4 --size 512x512)
 
 # Cuts one of two workers off, this way for so many seconds, in a job of so many steps.
 cut_and_heal() {

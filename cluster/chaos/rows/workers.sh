@@ -14,7 +14,7 @@ leased_again() {
 
 row 1 quick "worker SIGKILL in a task, five times" "lost at once, its task leased again in < 1 s; same bytes"
 row_1() {
-  JOB=(--prompt "$PROMPT" --seed 4 --size 512x512 --steps 24)
+  JOB=(--prompt "$PROMPT" --method cutdiffusion --seed 4 --size 512x512 --steps 24)
   quiet_picture
   coordinator
   # More credit than a step has tasks: whether one is leased again waits for no other task's end.
@@ -46,7 +46,7 @@ row_1() {
 row 2 local "worker SIGKILL while idle" "removed from the pool in < 1 s, no task touched; same bytes"
 row_2() {
   # One task per step in stage one: all but one worker are idle.
-  JOB=(--prompt "$PROMPT" --seed 4 --size 256x256 --steps 24 --structure-steps 20)
+  JOB=(--prompt "$PROMPT" --method cutdiffusion --seed 4 --size 256x256 --steps 24 --structure-steps 20)
   quiet_picture
   coordinator
   declare -A pid
@@ -102,7 +102,7 @@ row_3() {
 
 row 4 local "worker SIGSTOP 5 s" "suspect at 3 s, its task copied, late answer dropped; same bytes"
 row_4() {
-  JOB=(--prompt "$PROMPT" --seed 4 --size 512x512 --steps 24)
+  JOB=(--prompt "$PROMPT" --method cutdiffusion --seed 4 --size 512x512 --steps 24)
   quiet_picture
   coordinator
   paced a b
@@ -144,7 +144,7 @@ row_5() {
 
 row 6 local "compute thread hangs, network thread lives" "no progress: copied elsewhere after 30 s, the worker ends itself after 60 s and is started again; same bytes"
 row_6() {
-  JOB=(--prompt "$PROMPT" --seed 4 --size 512x512 --steps 40)
+  JOB=(--prompt "$PROMPT" --method cutdiffusion --seed 4 --size 512x512 --steps 40)
   quiet_picture
   EVENTS="$DIR/events.json" ERRORS="$DIR/errors.log"
   "$TESSERA" generate "${JOB[@]}" --output "$DIR/picture.png" --workers 2 --threads 1 --json \
@@ -255,7 +255,7 @@ row_32() {
 
 row 47 local "rolling restart of all workers in a job" "the job goes on; same bytes"
 row_47() {
-  JOB=(--prompt "$PROMPT" --seed 4 --size 512x512 --steps 20)
+  JOB=(--prompt "$PROMPT" --method cutdiffusion --seed 4 --size 512x512 --steps 20)
   quiet_picture
   coordinator
   local old=() name
@@ -356,7 +356,7 @@ came() { [ "$(events 'flappy joined\|flappy is left alone')" -ge "$1" ]; }
 
 row 55 local "worker flaps: killed as soon as it has joined, 14 times" "left alone after 10 fruitless sessions; same bytes"
 row_55() {
-  JOB=(--prompt "$PROMPT" --seed 4 --size 512x512 --steps 24)
+  JOB=(--prompt "$PROMPT" --method cutdiffusion --seed 4 --size 512x512 --steps 24)
   quiet_picture
   coordinator
   paced a

@@ -63,14 +63,9 @@ enum AnswerCheck {
         return nil
     }
 
-    // The autoencoder's factor is the model's business; that it is whole and the same both ways is
-    // everybody's.
-
     private static func problem(of pixels: Extent, to task: DecodeTask) -> TaskFailure? {
         let tile = task.tile
-        guard pixels.height % tile.height == 0,
-            pixels.height / tile.height * tile.width == pixels.width
-        else {
+        guard fit(pixels, Extent(height: tile.height, width: tile.width)) else {
             return unsound(
                 "\(pixels.height)×\(pixels.width) pixels for a \(tile.height)×\(tile.width) tile")
         }
@@ -79,14 +74,23 @@ enum AnswerCheck {
 
     private static func problem(of latent: Latent, to task: EncodeTask) -> TaskFailure? {
         let pixels = task.pixels
-        guard pixels.height % latent.height == 0,
-            pixels.height / latent.height * latent.width == pixels.width
+        guard
+            fit(
+                Extent(height: pixels.height, width: pixels.width),
+                Extent(height: latent.height, width: latent.width))
         else {
             return unsound(
                 "a latent of \(latent.height)×\(latent.width) for \(pixels.height)×"
                     + "\(pixels.width) pixels")
         }
         return finiteness(of: latent, called: "the latent")
+    }
+
+    /// The autoencoder's factor is the model's business; that it is whole and the same both ways
+    /// is everybody's.
+    private static func fit(_ pixels: Extent, _ latent: Extent) -> Bool {
+        pixels.height % latent.height == 0
+            && pixels.height / latent.height * latent.width == pixels.width
     }
 
     private static func finiteness(of answer: some Planar, called name: String) -> TaskFailure? {

@@ -140,7 +140,7 @@ package struct DenoisingLoop: Sendable {
             state.canvas.channels == plan.request.model.channels
         else { return false }
         // What is kept is let go of with the last step.
-        let kept = steps.contains(state.nextStep) ? CanvasEntry.keptExtents(of: phase) : []
+        let kept = steps.contains(state.nextStep) ? phase.kept : []
         guard state.kept.map(\.name) == kept.map(\.name),
             zip(state.kept, kept).allSatisfy({
                 $0.latent.extent == $1.extent && $0.latent.channels == state.canvas.channels

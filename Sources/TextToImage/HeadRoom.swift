@@ -100,8 +100,6 @@ package enum HeadRoom {
 extension PlanPhase {
     /// Cells of the canvas and of what is kept beside it.
     fileprivate var stateCells: Int {
-        entry.reduce(canvas.area) { sum, operation in
-            if case .keep(_, let low) = operation { sum + low.area } else { sum }
-        }
+        kept.reduce(canvas.area) { $0 + $1.extent.area }
     }
 }

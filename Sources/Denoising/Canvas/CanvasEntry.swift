@@ -45,13 +45,6 @@ struct CanvasEntry {
             phase: phase, canvas: latent.padded(to: planned.canvas), kept: kept,
             nextStep: previous.nextStep)
     }
-
-    /// Extents of what the phase keeps, in order.
-    static func keptExtents(of phase: PlanPhase) -> [(name: String, extent: Extent)] {
-        phase.entry.compactMap { operation in
-            if case .keep(let name, let low) = operation { (name, low) } else { nil }
-        }
-    }
 }
 
 extension PredictionOperation {

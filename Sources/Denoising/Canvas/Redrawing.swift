@@ -33,7 +33,7 @@ struct Redrawing {
         var done = 0
         func answers<Answer>(
             _ items: WorkList, in grid: TileGrid,
-            _ check: (WorkItem, WorkAnswer) throws -> Answer
+            _ check: (WorkAnswer) throws -> Answer
         ) async throws -> [Answer] {
             do {
                 return try await self.answers(items, executor, conditioning, check) {
@@ -89,7 +89,7 @@ struct Redrawing {
     /// The answers to a list, in its order.
     private func answers<Answer>(
         _ items: WorkList, _ executor: some TaskExecutor, _ conditioning: Conditioning,
-        _ check: (WorkItem, WorkAnswer) throws -> Answer, onTile: () async throws -> Void
+        _ check: (WorkAnswer) throws -> Answer, onTile: () async throws -> Void
     ) async throws -> [Answer] {
         var answers = [Answer?](repeating: nil, count: items.count)
         try await executor.execute(items, conditioning: conditioning) { position, answer in
@@ -98,7 +98,7 @@ struct Redrawing {
             }
             // A repeated answer is the same.
             guard answers[position] == nil else { return }
-            answers[position] = try check(items[position], answer)
+            answers[position] = try check(answer)
             try await onTile()
         }
         return try answers.map { answer throws(DenoisingError) in
@@ -107,21 +107,20 @@ struct Redrawing {
         }
     }
 
-    private func decoded(_ item: WorkItem, _ answer: WorkAnswer) throws -> RGBImage {
-        let scale = source.scaleFactor
-        guard case .decode(let task) = item, case .pixels(let pixels) = answer,
-            pixels.height == task.tile.height * scale, pixels.width == task.tile.width * scale
+    // Every tile is a full one.
+
+    private func decoded(_ answer: WorkAnswer) throws -> RGBImage {
+        let (tile, scale) = (source.tile, source.scaleFactor)
+        guard case .pixels(let pixels) = answer, pixels.height == tile.height * scale,
+            pixels.width == tile.width * scale
         else {
             throw DenoisingError.unsuitableTile("what was decoded is of another kind or size")
         }
         return pixels
     }
 
-    private func encoded(_ item: WorkItem, _ answer: WorkAnswer) throws -> Latent {
-        let scale = target.scaleFactor
-        guard case .encode(let task) = item, case .encode(let tile) = answer,
-            tile.height * scale == task.pixels.height, tile.width * scale == task.pixels.width
-        else {
+    private func encoded(_ answer: WorkAnswer) throws -> Latent {
+        guard case .encode(let tile) = answer, tile.extent == target.tile else {
             throw DenoisingError.unsuitableTile("what was encoded is of another kind or size")
         }
         return tile

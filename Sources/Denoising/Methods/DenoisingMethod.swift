@@ -91,6 +91,22 @@ extension PlanRequest {
         return grid
     }
 
+    /// All steps on a latent in one view, padded to what the network takes.
+    func wholePhase(
+        named name: String, of latent: Extent, feather: Feather = .uniform
+    ) throws(PlanningError) -> PlanPhase {
+        let canvas = Extent(
+            height: latent.height.roundedUp(toMultipleOf: model.sizeMultiple),
+            width: latent.width.roundedUp(toMultipleOf: model.sizeMultiple))
+        let grid = WindowGrid(
+            canvas: canvas, window: canvas, stride: min(canvas.height, canvas.width))
+        let stage = PlanStage(
+            name: name, steps: 0..<steps, geometry: .windows(grid),
+            conditioning: viewConditioning, guidanceScale: guidanceScale, feather: feather)
+        return PlanPhase(
+            name: name, latent: latent, canvas: canvas, schedule: try schedule(), stages: [stage])
+    }
+
     /// What windows are told, by the request's crops and compatibility.
     var windowConditioning: ConditioningRule {
         guard windowCrops ?? false else { return viewConditioning }

@@ -20,17 +20,8 @@ package struct DirectMethod: DenoisingMethod {
         resolved.jitter = nil
         resolved.windowCrops = nil
         resolved.sizeConditioning = request.sizeConditioning ?? .native
-
-        let multiple = request.model.sizeMultiple
-        let canvas = Extent(
-            height: request.latent.height.roundedUp(toMultipleOf: multiple),
-            width: request.latent.width.roundedUp(toMultipleOf: multiple))
-        let grid = WindowGrid(
-            canvas: canvas, window: canvas, stride: min(canvas.height, canvas.width))
-        let stage = PlanStage(
-            name: name, steps: 0..<request.steps, geometry: .windows(grid),
-            conditioning: resolved.viewConditioning, guidanceScale: request.guidanceScale,
-            feather: request.feather)
-        return try DenoisingPlan(method: name, request: resolved, canvas: canvas, stages: [stage])
+        let phase = try resolved.wholePhase(
+            named: name, of: request.latent, feather: request.feather)
+        return DenoisingPlan(method: name, request: resolved, phases: [phase])
     }
 }

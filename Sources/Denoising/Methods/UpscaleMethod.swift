@@ -39,29 +39,11 @@ package struct UpscaleMethod: DenoisingMethod {
             resolved.refinementGuidanceScale = nil
             resolved.feather = request.feather
         }
-        var phases = [try base(of: sizes[0], for: resolved)]
+        var phases = [try resolved.wholePhase(named: "base", of: sizes[0])]
         for (number, size) in sizes.enumerated().dropFirst() {
             phases.append(try refinement(number, to: size, for: resolved))
         }
         return DenoisingPlan(method: name, request: resolved, phases: phases)
-    }
-
-    /// The whole latent in one view.
-    private func base(
-        of latent: Extent, for request: PlanRequest
-    ) throws(PlanningError) -> PlanPhase {
-        let multiple = request.model.sizeMultiple
-        let canvas = Extent(
-            height: latent.height.roundedUp(toMultipleOf: multiple),
-            width: latent.width.roundedUp(toMultipleOf: multiple))
-        let grid = WindowGrid(
-            canvas: canvas, window: canvas, stride: min(canvas.height, canvas.width))
-        let stage = PlanStage(
-            name: "base", steps: 0..<request.steps, geometry: .windows(grid),
-            conditioning: request.viewConditioning, guidanceScale: request.guidanceScale)
-        return PlanPhase(
-            name: "base", latent: latent, canvas: canvas, schedule: try request.schedule(),
-            stages: [stage])
     }
 
     private func refinement(

@@ -31,10 +31,7 @@ extension DenoisingPlan {
 
     /// The first phase starts from noise; every other one makes its canvas and adds noise to it.
     private func validateOperations(of phase: PlanPhase, number: Int) throws(PlanningError) {
-        var kept: Set<String> = []
-        for operation in phase.entry {
-            if case .keep(let name, _) = operation { kept.insert(name) }
-        }
+        let kept = Set(phase.kept.map(\.name))
         guard phase.entry.isEmpty == (number == 0) else {
             throw .brokenPlan("phase \(phase.name) does not begin as its place asks")
         }

@@ -33,6 +33,13 @@ package struct PlanPhase: Equatable, Sendable {
         self.stages = stages
     }
 
+    /// What it keeps beside the canvas, in order.
+    package var kept: [(name: String, extent: Extent)] {
+        entry.compactMap { operation in
+            if case .keep(let name, let low) = operation { (name, low) } else { nil }
+        }
+    }
+
     /// Number of steps.
     package var stepCount: Int { schedule.count }
 

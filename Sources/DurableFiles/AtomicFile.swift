@@ -5,8 +5,9 @@ internal import Foundation
 /// nothing and what was there before stays.
 ///
 /// Where the name is a symbolic link, the file that it leads to is replaced or made. A file that is
-/// replaced hands on its mode, its owner and its group as far as this process may give them; other
-/// names of it (hard links) keep what it was. Nothing but a regular file is ever replaced.
+/// replaced hands on its mode and its owner, and its group as far as this process may give it; other
+/// names of it (hard links) keep what it was. Nothing but a regular file is ever replaced, nor
+/// another user's that would change its owner.
 ///
 /// Temporary files are locked (flock) while they are written. A killed process leaves its own
 /// behind without a lock; the next file written under the same name removes it.
@@ -51,6 +52,14 @@ package struct AtomicFile: ~Copyable {
         // One that replaces another is nobody's to see before it has that one's mode.
         let mode = existing == nil ? access.limit & 0o666 : 0o600
         let (name, descriptor) = try Self.openTemporary(for: target, mode: mode)
+        if let existing, access.keepsOwner, !Self.canOwn(descriptor, as: existing) {
+            unsafe unlinkat(target.folder, name, 0)
+            close(descriptor)
+            throw FileFailure(
+                path: path, code: EPERM,
+                reason: "it belongs to another user and would be yours when replaced; remove it "
+                    + "first if it is not wanted any more")
+        }
         self.path = path
         way = .file(
             Draft(
@@ -193,6 +202,14 @@ extension AtomicFile {
         return parts.dropLast(2).joined(separator: ".")
     }
 
+    /// Whether an open file of this process can be given the owner of another. On some file systems
+    /// all files have one owner, and it has it already.
+    private static func canOwn(_ descriptor: Int32, as other: stat) -> Bool {
+        var own = stat()
+        return unsafe fstat(descriptor, &own) == 0 && own.st_uid == other.st_uid
+            || fchown(descriptor, other.st_uid, .max) == 0
+    }
+
     private static func openTemporary(
         for target: FileTarget, mode: mode_t
     ) throws(FileFailure) -> (name: String, descriptor: Int32) {
@@ -201,7 +218,7 @@ extension AtomicFile {
             let descriptor = unsafe openat(
                 target.folder, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode)
             if descriptor < 0, errno == EEXIST { continue }
-            guard descriptor >= 0 else { throw .ofLastCall(path: target.path) }
+            guard descriptor >= 0 else { throw target.folderFailure() }
             // Where locks are not to be had, nobody removes the file either.
             flock(descriptor, LOCK_EX | LOCK_NB)
             var status = stat()
@@ -236,15 +253,21 @@ extension AtomicFile {
 package enum FileAccess: Sendable {
     /// Whoever the umask, or the file that is replaced, lets.
     case everyone
-    /// The same, but nobody else may write it: it says who is trusted.
+    /// The same, and it is no matter whose it was: a file of the program's own, with which any user
+    /// who may write it goes on.
+    case anyUser
+    /// As ``everyone``, but nobody else may write it: it says who is trusted.
     case readers
     /// Nobody, whatever was there before.
     case secret
 
+    /// Whether the owner of a file that is replaced stays its owner.
+    fileprivate var keepsOwner: Bool { self == .everyone || self == .readers }
+
     /// The most that its mode may be.
     fileprivate var limit: mode_t {
         switch self {
-        case .everyone: 0o777
+        case .everyone, .anyUser: 0o777
         case .readers: 0o755
         case .secret: 0o600
         }

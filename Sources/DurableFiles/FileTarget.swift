@@ -42,6 +42,15 @@ final class FileTarget: Sendable {
         )
     }
 
+    /// Why the system's last call made no file in the folder; says which folder when it is that one
+    /// that does not let anybody.
+    func folderFailure() -> FileFailure {
+        let failure = FileFailure.ofLastCall(path: path)
+        guard [EACCES, EROFS, EPERM, ENOENT].contains(failure.code) else { return failure }
+        return FileFailure(
+            path: path, code: failure.code, reason: "the folder \(folderPath): \(failure.reason)")
+    }
+
     // MARK: - Looking
 
     /// The file that is there and would be replaced; nil when nothing is. Throws ``FileFailure``

@@ -12,7 +12,7 @@ package enum ImageOutputError: Error, Equatable, CustomStringConvertible {
     package var description: String {
         switch self {
         case .notWritable(let path, let reason):
-            "\(path) cannot be written (\(reason)); choose another --output"
+            "\(path) cannot be written (\(reason))"
         case .writeFailed(let path, let reason):
             "writing \(path) failed (\(reason)); what was there before is untouched"
         case .streamBroken(let path, let reason):

@@ -46,7 +46,7 @@ package struct JobStore: Sendable {
         try makeFolder(path(of: job.id))
         try AtomicFile.write(
             Array(try encoder.encode(job)) + [UInt8(ascii: "\n")],
-            to: path(of: job.id) + "/" + Self.recordName)
+            to: path(of: job.id) + "/" + Self.recordName, access: .anyUser)
     }
 
     /// Removes what the job's runs have kept, and leaves its record.

@@ -222,7 +222,8 @@ package final class CheckpointFolder: Sendable {
     ) throws(CheckpointError) {
         do {
             try beforeWrite?(StateWrite(kind: .manifest, step: 0))
-            try AtomicFile.write(manifest.text, to: folder + "/" + StateManifest.name)
+            try AtomicFile.write(
+                manifest.text, to: folder + "/" + StateManifest.name, access: .anyUser)
         } catch {
             throw .unusable(path: folder, reason: reasonText(error))
         }

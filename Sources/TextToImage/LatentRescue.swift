@@ -11,9 +11,21 @@ package enum LatentRescue {
     private static let longestStem = 200
 
     /// Writes them beside the picture's place as `<picture>.latents.safetensors`, or under the next
-    /// number where there is such a file. Returns the file; nil when the disk does not take it.
-    package static func write(_ latent: Latent, beside output: OutputPlace) -> String? {
-        let stem = stem(of: output)
+    /// number where there is such a file; in the first of `folders` that takes them when that place
+    /// does not, as when its folder is gone. Returns the file; nil when no disk takes it.
+    package static func write(
+        _ latent: Latent, beside output: OutputPlace, orIn folders: [String]
+    ) -> String? {
+        let (folder, stem) = place(of: output)
+        for folder in [folder] + folders {
+            if let path = write(latent, as: folder.isEmpty ? stem : "\(folder)/\(stem)") {
+                return path
+            }
+        }
+        return nil
+    }
+
+    private static func write(_ latent: Latent, as stem: String) -> String? {
         for number in 1...tries {
             let path = "\(stem).latents\(number == 1 ? "" : "-\(number)").safetensors"
             // Taken before it is written: a file that is there is never replaced.
@@ -32,13 +44,14 @@ package enum LatentRescue {
         return nil
     }
 
-    /// A picture that goes to no regular file has no place beside it: the working folder's then.
-    private static func stem(of output: OutputPlace) -> String {
-        guard case .file(let path) = output else { return "picture" }
+    /// The picture's folder and its name without the ending. A picture that goes to no regular file
+    /// has no place: the working folder's then, which an empty name stands for.
+    private static func place(of output: OutputPlace) -> (folder: String, stem: String) {
+        guard case .file(let path) = output else { return ("", "picture") }
         let (folder, name) = folderAndName(of: path)
         let end = name.lastIndex(of: ".") ?? name.endIndex
         var stem = end == name.startIndex ? name : String(name[..<end])
         while stem.utf8.count > longestStem { stem.removeLast() }
-        return path.contains("/") ? "\(folder)/\(stem)" : stem
+        return (path.contains("/") ? folder : "", stem)
     }
 }

@@ -22,21 +22,25 @@ package struct PictureRun: Sendable {
     private let output: OutputPlace
     private let saveLatents: OutputPlace?
     private let state: CheckpointFolder?
+    private let refuges: [String]
 
     /// `output` and `saveLatents` are where the results go; `state` is where to keep what a later
-    /// process needs to go on.
+    /// process needs to go on. `refuges` are folders for finished latents that nothing keeps and
+    /// that cannot be put beside the picture either; the first that takes them gets them.
     package init(
         generator: ImageGenerator,
         provenance: Provenance,
         output: OutputPlace,
         saveLatents: OutputPlace? = nil,
-        state: CheckpointFolder? = nil
+        state: CheckpointFolder? = nil,
+        refuges: [String] = []
     ) {
         self.generator = generator
         self.provenance = provenance
         self.output = output
         self.saveLatents = saveLatents
         self.state = state
+        self.refuges = refuges
     }
 
     /// Denoises, from the last checkpoint if there is one, and decodes what is not decoded yet.
@@ -53,8 +57,8 @@ package struct PictureRun: Sendable {
             let latent = try await denoise(noise, with: executor, onEvent: onEvent)
             let unsaved = await failure { try await writeLatents(latent) }
             let failure = await failure { try await decode(latent, with: executor, onEvent) }
-            if let failure = failure ?? unsaved {
-                throw await outcome(of: failure, latent, isSaved: unsaved == nil)
+            if failure != nil || unsaved != nil {
+                throw await outcome(of: latent, picture: failure, saved: unsaved)
             }
         } catch {
             await state?.settle()
@@ -111,18 +115,23 @@ extension PictureRun {
         return nil
     }
 
-    /// What a failure after the last step means: it must not cost the latents.
+    /// What failures after the last step mean, to make the picture or to save the latents: they
+    /// must not cost the latents.
     private func outcome(
-        of failure: any Error, _ latent: Latent, isSaved: Bool
+        of latent: Latent, picture: (any Error)?, saved: (any Error)?
     ) async -> any Error {
-        let isFinal =
-            failure is ImageOutputError || failure is WeightsError || failure is DecodingFailure
-        // A run that goes on by itself has its state.
-        guard isFinal || state == nil, !(failure is CancellationError) else { return failure }
+        let failures = [picture, saved].compactMap { $0 }
+        for failure in failures {
+            let isFinal =
+                failure is ImageOutputError || failure is WeightsError || failure is DecodingFailure
+            // A run that goes on by itself has its state.
+            guard isFinal || state == nil, !(failure is CancellationError) else { return failure }
+        }
         // Whoever stops a run wants no more of it, and gives up a reader that it waits for.
-        guard !Task.isCancelled else { return CancellationError() }
+        guard !Task.isCancelled, let cause = failures.first else { return CancellationError() }
         return PictureRunFailure(
-            cause: failure, latents: await place(of: latent, isSaved: isSaved))
+            cause: cause, unsaved: failures.dropFirst().first,
+            latents: await place(of: latent, isSaved: saved == nil))
     }
 
     /// Where the finished latents are, after an attempt to put them somewhere if they are nowhere.
@@ -134,11 +143,12 @@ extension PictureRun {
             return .folder(state.path)
         }
         if case .file(let path)? = saveLatents, isSaved { return .file(path) }
-        return LatentRescue.write(latent, beside: output).map { .file($0) } ?? .lost
+        let rescued = LatentRescue.write(latent, beside: output, orIn: refuges)
+        return rescued.map { .file($0) } ?? .lost
     }
 }
 
-/// The latents were finished, and no picture came of them.
+/// The latents were finished, and no picture came of them or they could not be saved.
 package struct PictureRunFailure: Error, CustomStringConvertible {
     /// Where the finished latents are.
     package enum Latents: Equatable, Sendable {
@@ -150,10 +160,13 @@ package struct PictureRunFailure: Error, CustomStringConvertible {
     }
 
     package let cause: any Error
+    /// Why the latents could not be put where they were asked for, when that was not the cause.
+    package let unsaved: (any Error)?
     package let latents: Latents
 
-    package init(cause: any Error, latents: Latents) {
+    package init(cause: any Error, unsaved: (any Error)? = nil, latents: Latents) {
         self.cause = cause
+        self.unsaved = unsaved
         self.latents = latents
     }
 
@@ -162,18 +175,22 @@ package struct PictureRunFailure: Error, CustomStringConvertible {
 
     /// What has to be done before another attempt.
     private var remedy: String {
-        isUnwritable ? "make room, or name another --output" : "mend that"
+        isUnwritable ? "mend that place or name another --output" : "mend that"
+    }
+
+    private var causes: String {
+        "\(cause)" + (unsaved.map { "; the latents could not be saved either: \($0)" } ?? "")
     }
 
     package var description: String {
         switch latents {
         case .folder(let path):
-            "\(cause); the finished latents are kept: \(remedy), and go on with --state-dir \(path) "
-                + "--resume, which only decodes"
+            "\(causes); the finished latents are kept: \(remedy), and go on with --state-dir "
+                + "\(path) --resume, which only decodes"
         case .file(let path):
-            "\(cause); the finished latents are in \(path)"
+            "\(causes); the finished latents are in \(path)"
         case .lost:
-            "\(cause); \(remedy), and add --state-dir, which keeps the finished latents so that "
+            "\(causes); \(remedy), and add --state-dir, which keeps the finished latents so that "
                 + "--resume only decodes, or --save-latents, which writes them before decoding"
         }
     }

@@ -41,7 +41,8 @@ final class StateSession: Sendable {
         }
         do {
             try willWrite(StateWrite(kind: .epoch, step: Int(clamping: life.epoch)))
-            try AtomicFile.write(LifeRecord(life).text, to: folder + "/" + LifeRecord.name)
+            try AtomicFile.write(
+                LifeRecord(life).text, to: folder + "/" + LifeRecord.name, access: .anyUser)
         } catch {
             throw .unusable(path: folder, reason: reasonText(error))
         }

@@ -257,7 +257,8 @@ struct ClusterOptions: ParsableArguments {
                 guard case .failure(let last as PictureRunFailure) = await group.nextResult() else {
                     throw failure
                 }
-                throw PictureRunFailure(cause: failure, latents: last.latents)
+                throw PictureRunFailure(
+                    cause: failure, unsaved: last.unsaved, latents: last.latents)
             }
         }
     }

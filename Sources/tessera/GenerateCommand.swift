@@ -124,7 +124,8 @@ struct GenerateCommand: AsyncParsableCommand {
         for note in prepared.notes { reporter.note(note) }
         let run = PictureRun(
             generator: prepared.generator, provenance: provenance, output: output,
-            saveLatents: saveLatents, state: checkpoints)
+            saveLatents: saveLatents, state: checkpoints,
+            refuges: [".", NSTemporaryDirectory()])
         let clock = ContinuousClock()
         let start = clock.now
         if cluster.isRemote {

@@ -80,8 +80,10 @@ struct PreparedPicture: Sendable {
         var answers: [KnownAnswer] = []
         do {
             for item in generator.picture.trialQuestions(seed: .random(in: 0...UInt64.max)) {
-                let answer = try await host.compute(
-                    item, conditioning: generator.conditioning.fingerprint)
+                let answer = try await abandonable { [generator] in
+                    try await host.compute(
+                        item, conditioning: generator.conditioning.fingerprint)
+                }
                 answers.append(KnownAnswer(item: item, answer: answer))
             }
         } catch ComputeError.notFinite(_, let reason) {

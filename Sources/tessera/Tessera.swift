@@ -46,7 +46,8 @@ enum Main {
         let status = await status()
         Signals.end(with: status)
         Output.finish()
-        exit(status)
+        // Not exit(3): an abandoned forward may still compute with what that would tear down.
+        _exit(status)
     }
 
     /// Runs the command; the exit code is its own, whoever listens to what it says.

@@ -89,6 +89,31 @@ final class LostPictureTests {
         #expect(FileManager.default.fileExists(atPath: output))
     }
 
+    @Test(
+        "a folder that is gone by the end costs no latents: the first refuge that takes them does")
+    func folderGone() async throws {
+        let report = try await studio.run(
+            generator, to: studio.path("gone/a.png"),
+            refuges: [studio.path("gone, too"), studio.folder])
+        #expect(try failure(report).latents == .file(rescued))
+        #expect(try await LatentFile.read(rescued) == latents())
+        let sentence = try failure(report).description
+        #expect(sentence.contains("the folder \(studio.path("gone"))"), "\(sentence)")
+        #expect(sentence.contains(rescued), "\(sentence)")
+    }
+
+    @Test("when neither the picture nor the latents can be written, both are said")
+    func bothFail() async throws {
+        let path = studio.path("nowhere/l.safetensors")
+        let report = try await studio.run(
+            generator, to: studio.path("gone/a.png"), saveLatents: path)
+        #expect(try failure(report).latents == .lost)
+        let sentence = try failure(report).description
+        for part in [studio.path("gone/a.png"), path, "could not be saved either"] {
+            #expect(sentence.contains(part), "\(sentence)")
+        }
+    }
+
     @Test("workers that are gone while tiles are decoded do not take the latents with them")
     func workersGone() async throws {
         struct Gone: Error, Equatable {}

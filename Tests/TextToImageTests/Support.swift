@@ -148,6 +148,7 @@ final class ToyStudio: Sendable {
         resume: Bool = false,
         keepingEvery interval: Duration = .seconds(3600),
         saveLatents: String? = nil,
+        refuges: [String] = [],
         job: Provenance? = nil,
         latentWeights: Fingerprint? = nil,
         with executor: ToyExecutor = ToyExecutor(),
@@ -164,7 +165,8 @@ final class ToyStudio: Sendable {
         if let folder { _ = try folder.beginLife() }
         let run = PictureRun(
             generator: generator, provenance: job ?? self.job(generator),
-            output: .file(output), saveLatents: saveLatents.map { .file($0) }, state: folder)
+            output: .file(output), saveLatents: saveLatents.map { .file($0) }, state: folder,
+            refuges: refuges)
         var report = Report()
         do {
             try await run.perform(

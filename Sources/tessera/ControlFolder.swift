@@ -38,7 +38,9 @@ struct ControlFolder {
 
     /// Lets clients find the coordinator. Throws ``CommandFailure``.
     func publish(_ address: String) throws(CommandFailure) {
-        do { try AtomicFile.write(Array((address + "\n").utf8), to: addressFile, access: .anyUser) } catch {
+        do {
+            try AtomicFile.write(Array((address + "\n").utf8), to: addressFile, access: .anyUser)
+        } catch {
             throw CommandFailure(.badData, "\(error)")
         }
     }

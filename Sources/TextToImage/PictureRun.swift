@@ -77,9 +77,18 @@ package struct PictureRun: Sendable {
         } else if state?.isResuming == true {
             onEvent(.resumed(afterStep: 0, tasks: 0))
         }
-        return try await generator.denoise(
-            from: start, with: executor, onProgress: { onEvent(.progress($0)) },
-            onTask: { try state?.keep($0) }, onStep: { try state?.save($0) })
+        var last = start
+        do {
+            return try await generator.denoise(
+                from: start, with: executor, onProgress: { onEvent(.progress($0)) },
+                onTask: { try state?.keep($0) },
+                onStep: {
+                    last = $0
+                    try state?.save($0)
+                })
+        } catch DenoisingError.tileNotFinite(let place, let reason) {
+            throw await outcome(ofEnlarging: last, .tileNotFinite(place, reason: reason))
+        }
     }
 
     private func writeLatents(_ latent: Latent) async throws {
@@ -134,12 +143,30 @@ extension PictureRun {
             latents: await place(of: latent, isSaved: saved == nil))
     }
 
-    /// Where the finished latents are, after an attempt to put them somewhere if they are nowhere.
-    private func place(of latent: Latent, isSaved: Bool) async -> PictureRunFailure.Latents {
+    /// What it means that the autoencoder gave no picture of a phase's last canvas to enlarge.
+    private func outcome(
+        ofEnlarging last: DenoisingState, _ failure: DenoisingError
+    ) async -> any Error {
+        guard !Task.isCancelled else { return CancellationError() }
+        let phase = generator.picture.plan.phases[last.phase]
+        return PictureRunFailure(
+            cause: failure, phase: phase.name,
+            latents: await place(
+                of: last.canvas.cropped(to: phase.latent), step: last.nextStep, phase: last.phase,
+                isSaved: false))
+    }
+
+    /// Where latents are, after an attempt to put them somewhere if they are nowhere. Without a
+    /// step and a phase they are the finished ones.
+    private func place(
+        of latent: Latent, step: Int? = nil, phase: Int? = nil, isSaved: Bool
+    ) async -> PictureRunFailure.Latents {
         // What was removed may have made room for a checkpoint that the disk did not take.
         await state?.settle()
         let plan = generator.picture.plan
-        if let state, state.isSaved(step: plan.stepCount, phase: plan.phases.count - 1) {
+        if let state,
+            state.isSaved(step: step ?? plan.stepCount, phase: phase ?? plan.phases.count - 1)
+        {
             return .folder(state.path)
         }
         if case .file(let path)? = saveLatents, isSaved { return .file(path) }
@@ -148,11 +175,12 @@ extension PictureRun {
     }
 }
 
-/// The latents were finished, and no picture came of them or they could not be saved.
+/// The latents were finished, or those of a phase, and no picture came of them or they could not be
+/// saved.
 package struct PictureRunFailure: Error, CustomStringConvertible {
-    /// Where the finished latents are.
+    /// Where the latents are.
     package enum Latents: Equatable, Sendable {
-        /// A run that resumes from this state folder only decodes.
+        /// A run that resumes from this state folder only decodes, or goes on with what follows.
         case folder(String)
         /// In this file, asked for or not.
         case file(String)
@@ -162,11 +190,16 @@ package struct PictureRunFailure: Error, CustomStringConvertible {
     package let cause: any Error
     /// Why the latents could not be put where they were asked for, when that was not the cause.
     package let unsaved: (any Error)?
+    /// The phase that the latents are of; nil when they are the finished ones.
+    package let phase: String?
     package let latents: Latents
 
-    package init(cause: any Error, unsaved: (any Error)? = nil, latents: Latents) {
+    package init(
+        cause: any Error, unsaved: (any Error)? = nil, phase: String? = nil, latents: Latents
+    ) {
         self.cause = cause
         self.unsaved = unsaved
+        self.phase = phase
         self.latents = latents
     }
 
@@ -184,14 +217,22 @@ package struct PictureRunFailure: Error, CustomStringConvertible {
 
     package var description: String {
         switch latents {
-        case .folder(let path):
-            "\(causes); the finished latents are kept: \(remedy), and go on with --state-dir "
-                + "\(path) --resume, which only decodes"
-        case .file(let path):
-            "\(causes); the finished latents are in \(path)"
+        case .folder(let path): sentence(goingOn: "go on with --state-dir \(path) --resume")
+        case .file(let path): "\(causes); \(what) are in \(path)"
         case .lost:
-            "\(causes); \(remedy), and add --state-dir, which keeps the finished latents so that "
-                + "--resume only decodes, or --save-latents, which writes them before decoding"
+            "\(causes); \(remedy), and add --state-dir, which keeps \(what) so that --resume \(rest)"
+                + (phase == nil ? ", or --save-latents, which writes them before decoding" : "")
         }
     }
+
+    /// The same where a state folder keeps the latents, with what to do to use them.
+    package func sentence(goingOn: String) -> String {
+        "\(causes); \(what) are kept: \(remedy), and \(goingOn), which \(rest)"
+    }
+
+    private var what: String {
+        phase.map { "the latents of phase \"\($0)\"" } ?? "the finished latents"
+    }
+
+    private var rest: String { phase == nil ? "only decodes" : "goes on from there" }
 }

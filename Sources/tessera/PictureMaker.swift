@@ -91,9 +91,7 @@ struct PictureMaker: JobMaker {
             guard case .folder = failure.latents else { throw failure }
             throw CommandFailure(
                 failure.isUnwritable ? .resumable : ExitStatus(of: failure.cause) ?? .bug,
-                "\(failure.cause); the finished latents are kept: "
-                    + (failure.isUnwritable ? "make room" : "mend that")
-                    + ", and submit the very job again with --id \(job.id), which only decodes")
+                failure.sentence(goingOn: "submit the very job again with --id \(job.id)"))
         }
     }
 

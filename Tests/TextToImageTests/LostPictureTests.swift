@@ -114,6 +114,33 @@ final class LostPictureTests {
         }
     }
 
+    @Test("a phase that cannot be enlarged leaves its latents, in a file or the state folder")
+    func enlarging() async throws {
+        let grown = try studio.generator(method: "upscale")
+        #expect(grown.picture.plan.phases.count == 2)
+        let executor = ToyExecutor(onAnswer: { item in
+            if case .decode(let task) = item, task.format == .floats {
+                throw ComputeError.notFinite(index: task.index, "found by a toy")
+            }
+        })
+        let report = try await studio.run(grown, to: output, with: executor)
+        #expect(try failure(report).latents == .file(rescued))
+        let sentence = try failure(report).description
+        for part in ["phase \"base\"", rescued, "row 1, column 1"] {
+            #expect(sentence.contains(part), "\(sentence)")
+        }
+        let base = grown.picture.plan.phases[0].latent
+        let latent = try LatentFile.read(rescued)
+        #expect(latent.height == base.height && latent.width == base.width)
+        let kept = try await studio.run(grown, to: output, state: state, with: executor)
+        #expect(try failure(kept).latents == .folder(state))
+        let steps = ToyExecutor()
+        let resumed = try await studio.run(
+            grown, to: output, state: state, resume: true, with: steps)
+        #expect(resumed.failure == nil)
+        #expect(!steps.steps.contains(0), "the base phase is not computed again")
+    }
+
     @Test("workers that are gone while tiles are decoded do not take the latents with them")
     func workersGone() async throws {
         struct Gone: Error, Equatable {}

@@ -1,6 +1,6 @@
 internal import ImageFilters
 internal import Sampling
-internal import Tensors
+package import Tensors
 
 /// Makes a phase's canvas out of what the phase before it leaves.
 struct CanvasEntry {
@@ -76,7 +76,7 @@ extension Latent {
     }
 
     /// Its top left corner.
-    func cropped(to extent: Extent) -> Latent {
+    package func cropped(to extent: Extent) -> Latent {
         guard extent != self.extent else { return self }
         let window = Window(y: 0, x: 0, height: extent.height, width: extent.width)
         return LatentView.window(window).gather(from: self)

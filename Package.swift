@@ -165,6 +165,8 @@ let package = Package(
         ),
 
         library(
+            "Comparison", ["Tensors", "ImageFilters", "ImageInput", "ImageOutput", "DurableFiles"]),
+        library(
             "JobService",
             ["TextToImage", "Denoising", "Sampling", "ClusterCore", "DurableFiles"]
         ),
@@ -172,7 +174,8 @@ let package = Package(
         .executableTarget(
             name: "tessera",
             dependencies: [
-                "TextToImage", "JobService", "ClusterRuntime", "ClusterLaunch", "ClusterSimulation",
+                "TextToImage", "JobService", "Comparison", "ClusterRuntime", "ClusterLaunch",
+                "ClusterSimulation",
                 "ZeroMQTransport", "ClusterCore",
                 "WireCodec", "DefaultModel", "DiffusionModels", "ComputeBackends", "ImageOutput",
                 "DurableFiles", "Denoising", "FaultInjection", "OutputChannels", "Sampling",
@@ -229,6 +232,8 @@ let package = Package(
         tests("DurableFilesTests", ["DurableFiles"]),
         tests("OutputChannelsTests", ["OutputChannels"]),
         tests("JobServiceTests", ["JobService", "TextToImage", "ClusterCore", "Denoising"]),
+        tests(
+            "ComparisonTests", ["Comparison", "ImageOutput", "DurableFiles"]),
         tests("ClusterLaunchTests", ["ClusterLaunch", logging]),
         tests(
             "FaultInjectionTests",

@@ -1,5 +1,6 @@
 import ArgumentParser
 import ClusterCore
+import ClusterLaunch
 import ClusterRuntime
 import ComputeBackends
 import Denoising
@@ -77,6 +78,8 @@ struct GenerateCommand: AsyncParsableCommand {
     }
 
     mutating func run() async throws {
+        // Nobody waits for a picture of a comparison that was killed.
+        Lifeline.endWithLauncher()
         let command = self
         do {
             try await withInterruption(

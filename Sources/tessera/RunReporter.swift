@@ -247,6 +247,7 @@ final class RunReporter: Sendable {
                 [
                     "output": .string(output ?? "-"), "weights": .string(weights),
                     "seconds": .double(duration / .seconds(1)),
+                    "peak_bytes": .int(ProcessFacts.peakMemoryBytes),
                 ])
         } else {
             display.withLock { $0.note("done in \(clockText(duration))") }

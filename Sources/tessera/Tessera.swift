@@ -34,6 +34,7 @@ struct Tessera: ParsableCommand {
             GenerateCommand.self, PlanCommand.self, WorkerCommand.self, CoordinatorCommand.self,
             SubmitCommand.self, StatusCommand.self, CancelCommand.self, WorkersCommand.self,
             DrainCommand.self, KeygenCommand.self, TokenCommand.self, DoctorCommand.self,
+            CompareCommand.self,
             SynthesizeCommand.self, BenchCommand.self, SimulateCommand.self, FaultProxyCommand.self,
         ]
     )

@@ -2,6 +2,7 @@ import ComputeBackends
 import Denoising
 import Foundation
 import Tensors
+import TestSupport
 import Testing
 
 @testable import DiffusionModels

@@ -2,25 +2,14 @@ import ComputeBackends
 import DiffusionModels
 import Foundation
 import Tensors
+import TestSupport
 import Testing
 
-/// A folder of its own for one test, gone with the value.
-final class TemporaryFolder {
-    let path: String
-
-    init() throws {
-        let url = FileManager.default.temporaryDirectory
-            .appendingPathComponent("tessera-tests-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
-        path = url.path
-    }
-
-    deinit { try? FileManager.default.removeItem(atPath: path) }
-
+extension TemporaryFolder {
     /// Writes a file, and the folders above it; returns its path.
     @discardableResult
     func write(_ bytes: [UInt8], _ name: String) throws -> String {
-        let url = URL(fileURLWithPath: path).appendingPathComponent(name)
+        let url = URL(fileURLWithPath: file(name))
         try FileManager.default.createDirectory(
             at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
         try Data(bytes).write(to: url)
@@ -30,10 +19,6 @@ final class TemporaryFolder {
     @discardableResult
     func write(_ text: String, _ name: String) throws -> String {
         try write(Array(text.utf8), name)
-    }
-
-    var contents: [String] {
-        get throws { try FileManager.default.contentsOfDirectory(atPath: path).sorted() }
     }
 }
 

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// A file system of a few kilobytes in memory, mounted while this value lives.

@@ -2,6 +2,7 @@
 
 import Foundation
 import ImageOutput
+import TestSupport
 import Testing
 
 /// Steps and tiles of ``interruptedRun(to:state:_:steps:)``.

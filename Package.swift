@@ -102,7 +102,8 @@ let package = Package(
         library("Tensors", ["CChecksum"], settings: computing),
         library("Sampling", ["Tensors"], settings: computing),
         library("ImageFilters", ["Tensors", "Sampling"], settings: computing),
-        library("Denoising", ["Tensors", "Sampling", "ImageFilters"], settings: computing),
+        library(
+            "Denoising", ["Tensors", "Sampling", "ImageFilters", "Locking"], settings: computing),
         library("Locking"),
         library("NetworkAddresses"),
         library("ClusterCore", ["Locking", deque, ordered], settings: computing),

@@ -113,13 +113,19 @@ package struct DenoisingLoop: Sendable {
     ) async throws {
         let step = plan.step(at: state.nextStep)
         let schedule = plan.phases[state.phase].schedule
+        let canvas = StepCanvas(plan: plan, phase: state.phase)
+        if state.underWay == nil {
+            state.canvas = canvas.begun(state.canvas, step, kept: state.kept)
+        }
         var prediction = try await prediction(
             of: state, at: step, with: executor, onEvent: onEvent)
         state.underWay = nil
         if !step.after.isEmpty {
             var clean = schedule.clean(
                 prediction: prediction, sample: state.canvas, at: step.position)
-            for operation in step.after { clean = operation.applied(to: clean, kept: state.kept) }
+            for operation in step.after {
+                clean = operation.applied(to: clean, kept: state.kept, at: step.place)
+            }
             prediction = schedule.prediction(
                 meaning: clean, sample: state.canvas, at: step.position)
         }
@@ -127,7 +133,10 @@ package struct DenoisingLoop: Sendable {
             prediction: prediction, sample: state.canvas, at: step.position)
         state.nextStep += 1
         let bound = plan.steps(ofPhase: state.phase).upperBound
-        if state.nextStep == bound { state.kept = [] }
+        if state.nextStep == bound {
+            state.canvas = canvas.ended(state.canvas, kept: state.kept)
+            state.kept = []
+        }
     }
 
     /// Whether a run of this plan can go on from there.
@@ -147,9 +156,12 @@ package struct DenoisingLoop: Sendable {
             })
         else { return false }
         guard let underWay = state.underWay else { return true }
-        return steps.contains(state.nextStep)
-            && (1..<plan.step(at: state.nextStep).taskCount).contains(underWay.mergedTasks)
+        guard steps.contains(state.nextStep) else { return false }
+        let step = plan.step(at: state.nextStep)
+        return (1..<step.taskCount).contains(underWay.mergedTasks)
             && underWay.sum.hasSameExtents(as: state.canvas)
+            && underWay.mixed?.hasSameExtents(as: state.canvas) ?? true
+            && (underWay.mixed == nil) == (step.group(ofTask: underWay.mergedTasks - 1) == 0)
     }
 }
 
@@ -163,22 +175,19 @@ extension DenoisingLoop {
         with executor: some TaskExecutor,
         onEvent: (DenoisingEvent) async throws -> Void
     ) async throws -> Latent {
-        let table = plan.interactionTable(at: step.number)
-        let tasks = tasks(of: step, from: state.canvas, through: table)
-        var merged = accumulator(of: state, at: step, through: table)
-        let first = state.mergedTasks
+        let sources = StepSources(of: step, in: plan, canvas: state.canvas)
+        let tasks = tasks(of: step, from: sources)
+        var merged = StepMerger(of: step, in: plan, from: state.underWay) { sources[$0].table }
+        let first = merged.count
         var buffer = ReorderBuffer<[Latent]>(from: first)
         let open = WorkList(count: step.taskCount - first) { tasks[first + $0] }
         try await executor.execute(open, conditioning: conditioning) { position, answer in
             let predictions = try checked(answer, to: first + position, of: step)
             for (task, predictions) in buffer.insert(predictions, at: first + position) {
-                for (planned, prediction) in zip(views(ofTask: task, of: step), predictions) {
-                    merged.add(
-                        prediction, through: planned.view, weight: planned.weight,
-                        feather: planned.feather, table: table)
-                }
+                sources.drop(before: step.group(ofTask: task))
+                merged.add(predictions) { sources[$0].table }
                 var state = state
-                state.underWay = PartialStep(mergedTasks: task + 1, sum: merged.sum)
+                state.underWay = merged.partial
                 try await onEvent(.merged(step, state))
             }
         }
@@ -186,39 +195,26 @@ extension DenoisingLoop {
             throw DenoisingError.unanswered(
                 step: step.number, missing: step.taskCount - buffer.next)
         }
-        let prediction = merged.average()
+        let prediction = merged.prediction()
         guard prediction.values.allSatisfy(\.isFinite) else {
             throw DenoisingError.notFinite(step: step.number)
         }
         return prediction
     }
 
-    /// With what is merged already.
-    private func accumulator(
-        of state: DenoisingState, at step: StepPlan, through table: InteractionTable?
-    ) -> OverlapAccumulator {
-        guard let underWay = state.underWay else {
-            return OverlapAccumulator(channels: state.canvas.channels, extent: state.canvas.extent)
-        }
-        var merged = OverlapAccumulator(sum: underWay.sum)
-        for planned in step.views.prefix(underWay.mergedTasks * plan.request.viewsPerTask) {
-            merged.count(
-                planned.view, weight: planned.weight, feather: planned.feather, table: table)
-        }
-        return merged
-    }
-
-    /// The tasks of a step: views gathered from the canvas when they are asked for, and scaled,
-    /// grouped as the plan says.
-    package func tasks(
-        of step: StepPlan, from canvas: Latent, through table: InteractionTable?
-    ) -> WorkList {
+    /// The tasks of a step: views gathered from their group's source when they are asked for, and
+    /// scaled, grouped as the plan says.
+    private func tasks(of step: StepPlan, from sources: StepSources) -> WorkList {
         let schedule = plan.phases[step.phase].schedule
+        let perTask = plan.request.viewsPerTask
         return WorkList(count: step.taskCount) { number in
-            let views = views(ofTask: number, of: step).map { planned in
+            let group = step.group(ofTask: number)
+            let source = sources[group]
+            let views = step.views(ofTask: number, perTask: perTask).map { planned in
                 ViewInput(
                     sample: schedule.scaledModelInput(
-                        planned.view.gather(from: canvas, through: table), at: step.position),
+                        planned.view.gather(from: source.canvas, through: source.table),
+                        at: step.position),
                     microConditioning: planned.microConditioning)
             }
             return .denoise(
@@ -226,15 +222,10 @@ extension DenoisingLoop {
                     index: number,
                     step: step.number,
                     timestep: step.timestep.value,
-                    guidanceScale: step.guidanceScale,
+                    guidanceScale: step.groups[group].guidanceScale,
                     guidanceRescale: step.guidanceRescale,
                     views: views))
         }
-    }
-
-    private func views(ofTask task: Int, of step: StepPlan) -> ArraySlice<PlannedView> {
-        let count = plan.request.viewsPerTask
-        return step.views[task * count..<min((task + 1) * count, step.views.count)]
     }
 
     private func checked(
@@ -249,7 +240,7 @@ extension DenoisingLoop {
         guard case .denoise(let predictions) = answer else {
             throw unsuitable("expected predictions, got a picture")
         }
-        let asked = views(ofTask: task, of: step)
+        let asked = step.views(ofTask: task, perTask: plan.request.viewsPerTask)
         guard predictions.count == asked.count else {
             throw unsuitable("expected \(asked.count) predictions, got \(predictions.count)")
         }

@@ -5,7 +5,8 @@ package struct DenoisingState: Equatable, Sendable {
     /// The phase whose canvas this is. Between two phases it is that of the one before until the
     /// next one's canvas is made.
     package var phase: Int
-    /// The canvas before `nextStep`.
+    /// The canvas before `nextStep`; in the middle of it, what its views are cut out of: what
+    /// happens at a step's start has happened then.
     package var canvas: Latent
     /// What the phase has kept, in its order.
     package var kept: [KeptCanvas]
@@ -45,11 +46,15 @@ package struct KeptCanvas: Equatable, Sendable {
 package struct PartialStep: Equatable, Sendable {
     /// 1 ... the step's task count; with all of them there is nothing to go on with but the step.
     package let mergedTasks: Int
-    /// The weighted sum of their predictions, on the canvas (``OverlapAccumulator``).
+    /// The weighted sum of the predictions of the last one's group, on the canvas
+    /// (``OverlapAccumulator``).
     package let sum: Latent
+    /// The groups before that one, mixed by their shares; nil for the first.
+    package let mixed: Latent?
 
-    package init(mergedTasks: Int, sum: Latent) {
+    package init(mergedTasks: Int, sum: Latent, mixed: Latent? = nil) {
         self.mergedTasks = mergedTasks
         self.sum = sum
+        self.mixed = mixed
     }
 }

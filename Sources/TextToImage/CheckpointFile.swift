@@ -5,8 +5,8 @@ internal import Tensors
 
 /// `step-<number>.safetensors` of a state folder: the canvas after so many steps, in full
 /// precision, with its checksum, its number and the run it belongs to. In the middle of a step it
-/// is `step-<number>-<tasks>.safetensors`, and the sum of so many merged tasks is beside it. Where
-/// a later phase's canvas is made, `step-<number>-phase-<phase>.safetensors` is the first state on
+/// is `step-<number>-<tasks>.safetensors`, and the sum of so many merged tasks is beside it, and the
+/// groups of views that were mixed before. Where a later phase's canvas is made, `step-<number>-phase-<phase>.safetensors` is the first state on
 /// it. What a phase keeps is in the file, too.
 ///
 /// Today's schedulers are one-step: what they need of the past is in the canvas. The history of
@@ -29,6 +29,7 @@ struct CheckpointFile: Hashable, Sendable {
     private static let phaseKey = "tessera.phase"
     private static let checksumKey = "tessera.crc32c"
     private static let sumName = "sum"
+    private static let mixedName = "mixed"
     private static let keptPrefix = "kept."
 
     init(step: Int, tasks: Int = 0, phase: Int = 0) {
@@ -72,6 +73,7 @@ struct CheckpointFile: Hashable, Sendable {
         let file = CheckpointFile(of: state)
         var parts = [LatentFile.Part(LatentFile.tensorName, state.canvas)]
         if let sum = state.underWay?.sum { parts.append(LatentFile.Part(sumName, sum)) }
+        if let mixed = state.underWay?.mixed { parts.append(LatentFile.Part(mixedName, mixed)) }
         parts += state.kept.map { LatentFile.Part(keptPrefix + $0.name, $0.latent) }
         var metadata = [
             (runKey, run), (stepKey, "\(file.step)"), (checksumKey, checksum(of: parts)),
@@ -130,7 +132,9 @@ struct CheckpointFile: Hashable, Sendable {
             guard let sum = rest.popFirst(), sum.name == Self.sumName else {
                 throw Damage(reason: "is damaged (it has no sum beside its canvas)")
             }
-            state.underWay = PartialStep(mergedTasks: tasks, sum: sum.latent)
+            let mixed = rest.first?.name == Self.mixedName ? rest.popFirst() : nil
+            state.underWay = PartialStep(
+                mergedTasks: tasks, sum: sum.latent, mixed: mixed?.latent)
         }
         for part in rest {
             guard part.name.hasPrefix(Self.keptPrefix) else {

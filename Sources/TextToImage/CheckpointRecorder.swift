@@ -47,6 +47,7 @@ final class CheckpointRecorder: Sendable {
         dropAllBut(kept)
         let count =
             state.canvas.values.count + (state.underWay?.sum.values.count ?? 0)
+            + (state.underWay?.mixed?.values.count ?? 0)
             + state.kept.reduce(0) { $0 + $1.latent.values.count }
         session.announce(
             .saved(

@@ -50,13 +50,18 @@ package struct ImageGenerator: Sendable {
     ) async throws -> Latent {
         let plan = picture.plan
         let before = (0..<state.nextStep).reduce(0) { $0 + plan.viewCount(ofStep: $1) }
-        var done = before + state.mergedTasks * plan.request.viewsPerTask
+        var done = before
+        if let underWay = state.underWay {
+            done += plan.viewCount(ofStep: state.nextStep, firstTasks: underWay.mergedTasks)
+        }
         try await onProgress(.views(done: done, of: plan.forwardCount))
         return try await loop.run(from: state, with: executor) { event in
             switch event {
             case .merged(let step, let state):
-                let before = (state.mergedTasks - 1) * plan.request.viewsPerTask
-                done += min(plan.request.viewsPerTask, step.views.count - before)
+                done +=
+                    step.views(
+                        ofTask: state.mergedTasks - 1, perTask: plan.request.viewsPerTask
+                    ).count
                 try await onProgress(.views(done: done, of: plan.forwardCount))
                 // With its last task the step is whole.
                 if state.mergedTasks < step.taskCount { try await onTask(state) }

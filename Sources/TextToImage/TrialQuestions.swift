@@ -21,7 +21,8 @@ extension PicturePlan {
             .denoise(
                 DenoiseTask(
                     index: 0, step: step.number, timestep: step.timestep.value,
-                    guidanceScale: step.guidanceScale, guidanceRescale: step.guidanceRescale,
+                    guidanceScale: step.groups[0].guidanceScale,
+                    guidanceRescale: step.guidanceRescale,
                     views: [view])),
             .decode(DecodeTask(index: 0, tile: noise(side: tile, seed: ~seed))),
         ]

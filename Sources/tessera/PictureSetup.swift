@@ -50,7 +50,7 @@ struct PictureSetup: Sendable {
 extension PicturePlan {
     /// Says so when the negative prompt has no part in any step.
     var ignoredPrompt: [String] {
-        let isUsed = plan.stages.contains {
+        let isUsed = plan.groups.contains {
             ClassifierFreeGuidance(scale: $0.guidanceScale).isActive
         }
         guard !isUsed, request.negativePrompt?.isEmpty == false else { return [] }

@@ -68,11 +68,13 @@ struct PlanCommand: ParsableCommand {
     private func checkExpandable(_ plan: DenoisingPlan) throws(CommandFailure) {
         let limit = 50_000_000
         let exchanged = plan.stages.reduce(0) { sum, stage in
-            guard case .lattices(let grid, let mode) = stage.geometry, mode != .off else {
-                return sum
+            stage.groups.reduce(sum) { sum, group in
+                guard case .lattices(let grid, let mode) = group.geometry, mode != .off else {
+                    return sum
+                }
+                let channels = mode == .perChannel ? plan.request.model.channels : 1
+                return sum + stage.steps.count * grid.canvas.area * channels
             }
-            let channels = mode == .perChannel ? plan.request.model.channels : 1
-            return sum + stage.steps.count * grid.canvas.area * channels
         }
         let numbers = exchanged + plan.forwardCount * 12
         guard numbers <= limit else {

@@ -75,8 +75,8 @@ struct LatticeTests {
     @Test("a single patch is left alone")
     func singlePatch() throws {
         let plan = try CutDiffusionMethod().plan(for: makeRequest(height: 64, width: 64))
-        #expect(plan.step(at: 0).interaction == nil)
-        #expect(plan.interactionTable(at: 0) == nil)
+        #expect(plan.step(at: 0).groups[0].interaction == nil)
+        #expect(plan.interactionTable(at: 0, group: 0) == nil)
     }
 
     @Test(

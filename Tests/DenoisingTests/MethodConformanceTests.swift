@@ -35,15 +35,17 @@ struct MethodConformanceTests {
             let plan = try method.plan(for: makeRequest(height: height, width: width, steps: 4))
             for index in 0..<plan.stepCount {
                 let extent = plan.phases[plan.phase(ofStep: index)].canvas
-                var accumulator = OverlapAccumulator(channels: 3, extent: extent)
                 let ones = Latent(zeros: 3, height: extent.height, width: extent.width)
                     .mapValues { _ in 1 }
-                let table = plan.interactionTable(at: index)
-                for planned in plan.step(at: index).views {
-                    let view = planned.view.gather(from: ones, through: table)
-                    accumulator.add(view, through: planned.view, table: table)
+                for (number, group) in plan.step(at: index).groups.enumerated() {
+                    var accumulator = OverlapAccumulator(channels: 3, extent: extent)
+                    let table = plan.interactionTable(at: index, group: number)
+                    for planned in group.views {
+                        let view = planned.view.gather(from: ones, through: table)
+                        accumulator.add(view, through: planned.view, table: table)
+                    }
+                    #expect(accumulator.average() == ones)
                 }
-                #expect(accumulator.average() == ones)
             }
         }
     }
@@ -203,8 +205,10 @@ struct ValidationTests {
     private func plan(canvas: Extent, window: Extent) throws -> DenoisingPlan {
         let grid = WindowGrid(canvas: canvas, window: window, stride: 1)
         let stage = PlanStage(
-            name: "broken", steps: 0..<6, geometry: .windows(grid), conditioning: .native,
-            guidanceScale: 1)
+            name: "broken", steps: 0..<6,
+            groups: [
+                ViewGroup(geometry: .windows(grid), conditioning: .native, guidanceScale: 1)
+            ])
         return try DenoisingPlan(
             method: "broken", request: makeRequest(height: 128, width: 128), canvas: canvas,
             stages: [stage])

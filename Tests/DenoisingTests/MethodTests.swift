@@ -128,7 +128,7 @@ struct MethodTests {
                 planned.microConditioning.timeIDs
                     == [2048, 2048, (window.y + 16) * 8, (window.x + 16) * 8, 2048, 2048])
         }
-        #expect(plan.step(at: 0).interaction?.mode == .perChannel)
+        #expect(plan.step(at: 0).groups[0].interaction?.mode == .perChannel)
         #expect(plan.step(at: 1).views.contains { $0.view.overhangs(plan.phases[0].canvas) })
     }
 
@@ -218,7 +218,8 @@ struct MethodTests {
                 $0.refinementGuidanceScale = 7.5
                 $0.structureSteps = 2
             })
-        #expect((0..<6).map { plan.step(at: $0).guidanceScale } == [5, 5, 7.5, 7.5, 7.5, 7.5])
+        #expect(
+            (0..<6).map { plan.step(at: $0).groups[0].guidanceScale } == [5, 5, 7.5, 7.5, 7.5, 7.5])
     }
 }
 

@@ -105,11 +105,15 @@ final class CheckpointFolderTests {
             DenoisingState(
                 phase: 1, canvas: canvas, kept: [low], nextStep: 2,
                 underWay: PartialStep(mergedTasks: 7, sum: canvas)),
+            DenoisingState(
+                phase: 1, canvas: canvas, kept: [low], nextStep: 2,
+                underWay: PartialStep(
+                    mergedTasks: 9, sum: canvas, mixed: canvas.mapValues { $0 / 2 })),
             DenoisingState(phase: 1, canvas: canvas, nextStep: 3),
         ]
         let files = [
             "step-2.safetensors", "step-2-phase-1.safetensors", "step-2-7-phase-1.safetensors",
-            "step-3-phase-1.safetensors",
+            "step-2-9-phase-1.safetensors", "step-3-phase-1.safetensors",
         ]
         for (state, file) in zip(states, files) {
             try folder.save(state)

@@ -29,16 +29,22 @@ struct CanvasEntry {
             case .boost(let factor, let low):
                 let coarse = latent.lowPassed(to: low)
                 latent = coarse.combined(with: latent) { $0 + Float(factor) * ($1 - $0) }
+            case .resample(let extent): latent = latent.enlarged(to: extent)
             case .keep(let name, let low):
-                kept.append(
-                    KeptCanvas(
-                        name: name, latent: latent.resampled(to: low)))
+                kept.append(KeptCanvas(name: name, latent: latent.resampled(to: low)))
+            case .takeLow(let name, let low):
+                let other = kept.named(name).enlarged(to: latent.extent)
+                kept.removeAll { $0.name == name }
+                let change = other.combined(with: latent, -).lowPassed(to: low)
+                latent = latent.combined(with: change, +)
             case .renoise:
                 let step = plan.steps(ofPhase: phase).lowerBound
                 let noise = AddedNoise.latent(
-                    channels: latent.channels, height: latent.height, width: latent.width,
+                    channels: 0..<latent.channels, height: latent.height, width: latent.width,
                     seed: plan.request.seed, step: step)
                 latent = planned.schedule.noised(latent, with: noise, at: 0)
+            case .mixAnchor, .restoreMoments:
+                preconditionFailure("no phase begins with \(operation)")
             }
         }
         return DenoisingState(
@@ -49,15 +55,14 @@ struct CanvasEntry {
 
 extension PredictionOperation {
     /// Applied to the clean canvas that a step's prediction means.
-    func applied(to clean: Latent, kept: [KeptCanvas]) -> Latent {
+    func applied(to clean: Latent, kept: [KeptCanvas], at place: StepPlace) -> Latent {
         switch self {
-        case .holdLow(let name):
-            guard let low = kept.first(where: { $0.name == name })?.latent else {
-                preconditionFailure("a plan holds what it keeps")
-            }
+        case .holdLow(let name, let weight):
+            let low = kept.named(name)
+            let factor = Float(weight.value(at: place))
             let own = clean.resampled(to: low.extent)
             let change = low.combined(with: own, -).resampled(to: clean.extent)
-            return clean.combined(with: change, +)
+            return clean.combined(with: change) { $0 + factor * $1 }
         }
     }
 }

@@ -1,21 +1,52 @@
-/// What happens to the whole canvas between phases: a pure function of the state, as a value.
+/// What happens to the whole canvas between phases and at the start of steps: a pure function of
+/// the state, as a value.
 package enum CanvasOperation: Hashable, Sendable {
     /// The latent is decoded, the picture enlarged to so many pixels by bicubic interpolation and
-    /// encoded to the phase's latent: see ``Redrawing``.
+    /// encoded to the phase's latent: see ``Redrawing``. In a phase's entry alone, on what the
+    /// phase before left.
     case redraw(picture: Extent)
+    /// The latent itself is brought to other extents by bicubic interpolation. In a phase's entry.
+    case resample(to: Extent)
     /// x ← L + factor · (x − L), where L is what is left of x when it is reduced to `low` and
-    /// enlarged again: more of what is finer than `low`.
+    /// enlarged again: more of what is finer than `low`. In a phase's entry.
     case boost(factor: Double, low: Extent)
-    /// Keeps the canvas under a name, reduced to `low`.
+    /// Keeps the canvas under a name, reduced to `low`. In a phase's entry.
     case keep(String, low: Extent)
-    /// Noise is added up to the level of the phase's first step.
+    /// x ← x + L(K) − L(x), where K is what was kept under the name, enlarged by bicubic
+    /// interpolation to x, and L what is left when something is reduced to `low` and enlarged
+    /// again. What was kept is used up. In a phase's entry.
+    case takeLow(of: String, low: Extent)
+    /// Noise is added up to the level of the phase's first step. In a phase's entry.
     case renoise
+    /// x ← (1 − w)·x + w·N, where N is what was kept under the name, enlarged by bicubic
+    /// interpolation to the phase's latent and under the noise that ``renoise`` draws, at the
+    /// step's level (DemoFusion's skip residual, arXiv 2311.16973, equation 4). At the start of a
+    /// step. The noise is drawn anew each time, not kept.
+    case mixAnchor(String, weight: StepWeight)
+    /// Brings mean and deviation, over all channels and the phase's latent, to those of what was
+    /// kept under the name. In a phase's exit.
+    case restoreMoments(of: String)
+
+    /// What it uses of what is kept while the phase's steps are taken.
+    var used: String? {
+        switch self {
+        case .mixAnchor(let name, _), .restoreMoments(let name): name
+        case .redraw, .resample, .boost, .keep, .takeLow, .renoise: nil
+        }
+    }
 }
 
 /// What happens to the predicted clean canvas x̂₀ in a step, before the scheduler takes it.
 package enum PredictionOperation: Hashable, Sendable {
-    /// x̂₀ ← x̂₀ + K − L, where K is what was kept under the name, enlarged to the canvas, and L
+    /// x̂₀ ← x̂₀ + w·(K − L), where K is what was kept under the name, enlarged to the canvas, and L
     /// what is left of x̂₀ when it is reduced to the extents of what was kept and enlarged again:
-    /// nothing larger than a cell of K may change.
-    case holdLow(String)
+    /// at a weight of 1 nothing larger than a cell of K may change.
+    case holdLow(String, weight: StepWeight = .one)
+
+    /// What it uses of what is kept.
+    var used: String {
+        switch self {
+        case .holdLow(let name, _): name
+        }
+    }
 }

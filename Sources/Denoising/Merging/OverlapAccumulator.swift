@@ -85,13 +85,24 @@ package struct OverlapAccumulator: Sendable {
     /// The mean. Traps where nothing was added: a plan's `validate` proves that cannot be.
     package func average() -> Latent {
         var result = sum
+        forEachMean { result.values[$0] = $1 }
+        return result
+    }
+
+    /// `mixture` and so much of the mean, without room for the mean itself.
+    func mixed(into mixture: consuming Latent, share: Float) -> Latent {
+        var result = mixture
+        forEachMean { result.values[$0] += share * $1 }
+        return result
+    }
+
+    private func forEachMean(_ visit: (_ index: Int, _ mean: Float) -> Void) {
         for position in weights.indices {
             let weight = weights[position]
             precondition(weight > 0, "no view covers position \(position)")
-            for index in stride(from: position, to: result.values.count, by: weights.count) {
-                result.values[index] /= weight
+            for index in stride(from: position, to: sum.values.count, by: weights.count) {
+                visit(index, sum.values[index] / weight)
             }
         }
-        return result
     }
 }

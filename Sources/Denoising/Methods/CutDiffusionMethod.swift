@@ -20,18 +20,22 @@ package struct CutDiffusionMethod: DenoisingMethod {
             PlanStage(
                 name: "structure",
                 steps: 0..<structureSteps,
-                geometry: .lattices(grid, resolved.interaction ?? .off),
-                conditioning: resolved.viewConditioning,
-                guidanceScale: request.guidanceScale
-            ),
+                groups: [
+                    ViewGroup(
+                        geometry: .lattices(grid, resolved.interaction ?? .off),
+                        conditioning: resolved.viewConditioning,
+                        guidanceScale: request.guidanceScale)
+                ]),
             PlanStage(
                 name: "refinement",
                 steps: structureSteps..<steps,
-                geometry: .windows(try resolved.windowGrid(over: canvas)),
-                conditioning: resolved.windowConditioning,
-                guidanceScale: resolved.refinementGuidanceScale ?? request.guidanceScale,
-                feather: request.feather
-            ),
+                groups: [
+                    ViewGroup(
+                        geometry: .windows(try resolved.windowGrid(over: canvas)),
+                        conditioning: resolved.windowConditioning,
+                        guidanceScale: resolved.refinementGuidanceScale ?? request.guidanceScale,
+                        feather: request.feather)
+                ]),
         ]
         return try DenoisingPlan(
             method: name, request: resolved, canvas: canvas,

@@ -101,8 +101,12 @@ extension PlanRequest {
         let grid = WindowGrid(
             canvas: canvas, window: canvas, stride: min(canvas.height, canvas.width))
         let stage = PlanStage(
-            name: name, steps: 0..<steps, geometry: .windows(grid),
-            conditioning: viewConditioning, guidanceScale: guidanceScale, feather: feather)
+            name: name, steps: 0..<steps,
+            groups: [
+                ViewGroup(
+                    geometry: .windows(grid), conditioning: viewConditioning,
+                    guidanceScale: guidanceScale, feather: feather)
+            ])
         return PlanPhase(
             name: name, latent: latent, canvas: canvas, schedule: try schedule(), stages: [stage])
     }

@@ -25,11 +25,13 @@ package struct MultiDiffusionMethod: DenoisingMethod {
         let stage = PlanStage(
             name: name,
             steps: 0..<request.steps,
-            geometry: .windows(try resolved.windowGrid(over: canvas)),
-            conditioning: resolved.windowConditioning,
-            guidanceScale: request.guidanceScale,
-            feather: request.feather
-        )
+            groups: [
+                ViewGroup(
+                    geometry: .windows(try resolved.windowGrid(over: canvas)),
+                    conditioning: resolved.windowConditioning,
+                    guidanceScale: request.guidanceScale,
+                    feather: request.feather)
+            ])
         return try DenoisingPlan(method: name, request: resolved, canvas: canvas, stages: [stage])
     }
 }

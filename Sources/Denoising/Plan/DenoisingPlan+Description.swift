@@ -20,7 +20,7 @@ extension DenoisingPlan: CustomStringConvertible {
                 (phases.count > 1 ? "  " : "") + describe($0, from: first)
             }
         }
-        let guided = phases.contains { $0.stages.contains { $0.guidanceScale > 1 } }
+        let guided = groups.contains { $0.guidanceScale > 1 }
         lines.append(
             "\(forwardCount) views in all"
                 + (guided ? ", each evaluated with and without the prompt" : "")
@@ -34,8 +34,18 @@ extension DenoisingPlan: CustomStringConvertible {
         let range =
             stage.steps.count == 1
             ? "step \(last)" : "steps \(first + stage.steps.lowerBound)–\(last)"
+        let before = stage.before.map { "\($0), " }.joined()
+        return "\(stage.name): \(range), " + before
+            + stage.groups.map(\.summary).joined(separator: "; ")
+            + stage.after.map { ", \($0)" }.joined()
+    }
+}
+
+extension ViewGroup {
+    /// Its views, and what is made of them.
+    fileprivate var summary: String {
         let views: String
-        switch stage.geometry {
+        switch geometry {
         case .windows(let grid) where grid.count == 1:
             views = "one view of \(grid.window)"
         case .windows(let grid):
@@ -48,9 +58,29 @@ extension DenoisingPlan: CustomStringConvertible {
                 + (grid.columnStride == grid.rowStride ? "" : " by \(grid.columnStride)")
                 + ", exchange \(mode.rawValue)"
         }
-        return "\(stage.name): \(range), \(views), guidance \(stage.guidanceScale), "
-            + "told \(stage.conditioning.rawValue)"
-            + stage.after.map { ", \($0)" }.joined()
+        return views + (source == .canvas ? "" : ", \(source)")
+            + (share == .one ? "" : ", share \(share)")
+            + ", guidance \(guidanceScale), told \(conditioning.rawValue)"
+    }
+}
+
+extension ViewSource: CustomStringConvertible {
+    /// One clause.
+    package var description: String {
+        switch self {
+        case .canvas: "of the canvas"
+        case .blurred(let size, let sigma): "of the canvas blurred over \(size) by \(sigma)"
+        }
+    }
+}
+
+extension PlannedSource: CustomStringConvertible {
+    /// One clause.
+    package var description: String {
+        switch self {
+        case .canvas: "of the canvas"
+        case .blurred(let size, let sigma): "of the canvas blurred over \(size) by \(sigma)"
+        }
     }
 }
 
@@ -58,7 +88,7 @@ extension PlanPhase {
     /// Its canvas, and what makes it.
     fileprivate var summary: String {
         let size = "latent \(latent)" + (canvas == latent ? "" : ", padded to \(canvas)")
-        return ([size] + entry.map(\.description)).joined(separator: "; ")
+        return ([size] + (entry + exit).map(\.description)).joined(separator: "; ")
     }
 }
 
@@ -70,6 +100,10 @@ extension CanvasOperation: CustomStringConvertible {
         case .boost(let factor, let low): "what is finer than \(low) times \(factor)"
         case .keep(let name, let low): "\(low) of it kept as \(name)"
         case .renoise: "noise added"
+        case .resample(let extent): "enlarged to \(extent)"
+        case .takeLow(let name, let low): "\(low) of it taken from \(name)"
+        case .mixAnchor(let name, let weight): "mixed with \(name) under noise by \(weight)"
+        case .restoreMoments(let name): "mean and deviation of \(name) restored"
         }
     }
 }
@@ -78,7 +112,8 @@ extension PredictionOperation: CustomStringConvertible {
     /// One clause.
     package var description: String {
         switch self {
-        case .holdLow(let name): "held to \(name)"
+        case .holdLow(let name, let weight):
+            "held to \(name)" + (weight == .one ? "" : " by \(weight)")
         }
     }
 }

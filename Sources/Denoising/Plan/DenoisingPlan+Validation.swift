@@ -17,13 +17,15 @@ extension DenoisingPlan {
             }
             try validateOperations(of: phase, number: number)
             for stage in phase.stages {
-                let extent = stage.viewExtent
-                guard extent.height % multiple == 0, extent.width % multiple == 0 else {
-                    throw .brokenPlan("\(stage.name): \(extent) is no multiple of \(multiple)")
+                for group in stage.groups {
+                    let extent = group.viewExtent
+                    guard extent.height % multiple == 0, extent.width % multiple == 0 else {
+                        throw .brokenPlan("\(stage.name): \(extent) is no multiple of \(multiple)")
+                    }
                 }
                 let first = steps(ofPhase: number).lowerBound
                 for position in stage.steps {
-                    try validate(step(at: first + position), of: stage, on: canvas)
+                    try validate(step(at: first + position), of: stage)
                 }
             }
         }
@@ -36,31 +38,52 @@ extension DenoisingPlan {
             throw .brokenPlan("phase \(phase.name) does not begin as its place asks")
         }
         for stage in phase.stages {
-            for case .holdLow(let name) in stage.after where !kept.contains(name) {
-                throw .brokenPlan("phase \(phase.name) holds \(name), which it does not keep")
+            let used = stage.before.compactMap(\.used) + stage.after.map(\.used)
+            if let name = used.first(where: { !kept.contains($0) }) {
+                throw .brokenPlan("phase \(phase.name) uses \(name), which it does not keep")
             }
+        }
+        if let name = phase.exit.compactMap(\.used).first(where: { !kept.contains($0) }) {
+            throw .brokenPlan("phase \(phase.name) uses \(name), which it does not keep")
+        }
+    }
+
+    private func validate(_ step: StepPlan, of stage: PlanStage) throws(PlanningError) {
+        guard step.groups.count == stage.groups.count, !step.groups.isEmpty else {
+            throw .brokenPlan("step \(step.number) has \(step.groups.count) groups")
+        }
+        guard abs(step.groups.reduce(0) { $0 + $1.share } - 1) < 1e-9 else {
+            throw .brokenPlan("step \(step.number): the groups' shares do not add up to 1")
+        }
+        var firstTask = 0
+        for (group, planned) in zip(stage.groups, step.groups) {
+            try validate(planned, of: group, firstTask: firstTask, step: step.number)
+            firstTask = planned.tasks.upperBound
         }
     }
 
     private func validate(
-        _ step: StepPlan, of stage: PlanStage, on canvas: Extent
+        _ planned: GroupPlan, of group: ViewGroup, firstTask: Int, step: Int
     ) throws(PlanningError) {
-        guard step.views.count == stage.viewCount, !step.views.isEmpty else {
-            throw .brokenPlan("step \(step.number) has \(step.views.count) views")
+        guard planned.views.count == group.viewCount, !planned.views.isEmpty else {
+            throw .brokenPlan("step \(step) has \(planned.views.count) views")
         }
-        for (number, view) in step.views.enumerated()
-        where view.task != number / request.viewsPerTask {
-            throw .brokenPlan("step \(step.number): view \(number) is in task \(view.task)")
+        for (number, view) in planned.views.enumerated()
+        where view.task != firstTask + number / request.viewsPerTask {
+            throw .brokenPlan("step \(step): view \(number) is in task \(view.task)")
         }
-        guard case .windows(let grid) = stage.geometry else { return }
-        let windows = step.views.compactMap { planned -> Window? in
+        if case .blurred(let size, let sigma) = planned.source, size % 2 == 0 || !(sigma > 0) {
+            throw .brokenPlan("step \(step): a blur of \(size) cells, deviation \(sigma)")
+        }
+        guard case .windows(let grid) = group.geometry else { return }
+        let windows = planned.views.compactMap { planned -> Window? in
             if case .window(let window) = planned.view { window } else { nil }
         }
-        guard windows.count == step.views.count else {
-            throw .brokenPlan("step \(step.number): a view is no window")
+        guard windows.count == planned.views.count else {
+            throw .brokenPlan("step \(step): a view is no window")
         }
         if let number = grid.firstMisplaced(of: windows) {
-            throw .brokenPlan("step \(step.number): window \(number) is out of place")
+            throw .brokenPlan("step \(step): window \(number) is out of place")
         }
     }
 
@@ -99,18 +122,32 @@ extension DenoisingPlan {
         ] {
             hash.add(number)
         }
-        for operation in phase.entry { hash.add("\(operation)") }
+        for operation in phase.entry + phase.exit { hash.add("\(operation)") }
     }
 
     private func add(_ step: StepPlan, to hash: inout Fingerprinter) {
         hash.add(step.timestep.value)
         hash.add(step.timestep.sigma)
         hash.add(step.arrival)
-        hash.add(step.guidanceScale)
-        hash.add(step.interaction?.mode.rawValue ?? InteractionMode.off.rawValue)
-        for operation in step.after { hash.add("\(operation)") }
-        hash.add(step.views.count)
-        for planned in step.views {
+        // What a step of one group of the canvas does not have leaves no trace.
+        for operation in step.before { hash.add("\(operation)") }
+        for (number, group) in step.groups.enumerated() {
+            if !step.isPlain {
+                hash.add("\(group.source)")
+                hash.add(group.share)
+            }
+            hash.add(group.guidanceScale)
+            hash.add(group.interaction?.mode.rawValue ?? InteractionMode.off.rawValue)
+            if number == 0 {
+                for operation in step.after { hash.add("\(operation)") }
+            }
+            add(group.views, to: &hash)
+        }
+    }
+
+    private func add(_ views: [PlannedView], to hash: inout Fingerprinter) {
+        hash.add(views.count)
+        for planned in views {
             switch planned.view {
             case .window(let window):
                 for number in [0, window.y, window.x, window.height, window.width] {

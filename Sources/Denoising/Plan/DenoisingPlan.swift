@@ -1,109 +1,4 @@
-package import Sampling
-internal import Tensors
-
-/// What the views of a stage are told about their size and place (SDXL's micro-conditioning).
-package enum ConditioningRule: String, Hashable, Sendable {
-    /// (k, k, 0, 0, k, k): every view is a whole picture of native size.
-    case native
-    /// (H, W, 0, 0, H, W): every view is a whole picture of the requested size.
-    case picture
-    /// (Hc, Wc, 8y, 8x, k, k): a native crop out of the whole canvas, at its true place. Hc and
-    /// Wc are the canvas's pixels: the picture's, but for what padding adds.
-    case crop
-    /// As ``crop``, but on a canvas larger than four native sides the same place of one that is
-    /// four: further away no model was shown crops, and windows draw what they like.
-    case cappedCrop = "capped-crop"
-    /// (H, W, 8(y+j), 8(x+j), H, W): as published, counted from the corner of the padded canvas.
-    case paddedCrop = "padded-crop"
-}
-
-/// One way of cutting the canvas into views, for a range of steps.
-package struct PlanStage: Hashable, Sendable {
-    /// Which views there are.
-    package enum Geometry: Hashable, Sendable {
-        case windows(WindowGrid)
-        case lattices(LatticeGrid, InteractionMode)
-    }
-
-    /// For people: "structure", "refinement" or the method's name.
-    package let name: String
-    /// The steps of its phase that it covers, never empty in a finished plan.
-    package let steps: Range<Int>
-    package let geometry: Geometry
-    package let conditioning: ConditioningRule
-    /// Classifier-free guidance weight.
-    package let guidanceScale: Double
-    /// How the positions of a window count; lattices meet nowhere.
-    package let feather: Feather
-    /// What happens to what the views say together.
-    package let after: [PredictionOperation]
-
-    package init(
-        name: String, steps: Range<Int>, geometry: Geometry, conditioning: ConditioningRule,
-        guidanceScale: Double, feather: Feather = .uniform, after: [PredictionOperation] = []
-    ) {
-        self.name = name
-        self.steps = steps
-        self.geometry = geometry
-        self.conditioning = conditioning
-        self.guidanceScale = guidanceScale
-        self.feather = feather
-        self.after = after
-    }
-
-    /// Views per step.
-    package var viewCount: Int {
-        switch geometry {
-        case .windows(let grid): grid.count
-        case .lattices(let grid, _): grid.count
-        }
-    }
-
-    /// Extents of every view of the stage, in latents.
-    package var viewExtent: Extent {
-        switch geometry {
-        case .windows(let grid): grid.window
-        case .lattices(let grid, _): grid.patch
-        }
-    }
-}
-
-/// One view of one step.
-package struct PlannedView: Hashable, Sendable {
-    /// Where it lies on the canvas, in latents.
-    package let view: LatentView
-    /// Factor of the whole view in the average; its positions are weighted by `feather`.
-    package let weight: Float
-    package let feather: Feather
-    /// What the network is told about its size and place, in pixels.
-    package let microConditioning: MicroConditioning
-    /// Number of the task that carries the view, within its step.
-    package let task: Int
-}
-
-/// One step, written out.
-package struct StepPlan: Hashable, Sendable {
-    /// Counted over the whole plan; what random numbers are drawn for.
-    package let number: Int
-    /// The phase it belongs to.
-    package let phase: Int
-    /// Position within its phase.
-    package let position: Int
-    package let timestep: Timestep
-    /// The noise level the step arrives at.
-    package let arrival: Double
-    package let guidanceScale: Double
-    package let guidanceRescale: Double
-    /// The exchange between this step's lattices.
-    package let interaction: PixelInteraction?
-    /// In the order in which they are merged.
-    package let views: [PlannedView]
-    /// What happens to what they say together.
-    package let after: [PredictionOperation]
-
-    /// Number of tasks.
-    package var taskCount: Int { (views.last?.task ?? -1) + 1 }
-}
+internal import Sampling
 
 /// What will be computed, as data: a pure function of the request, printed, stored and replayed.
 ///
@@ -176,10 +71,26 @@ package struct DenoisingPlan: Equatable, Sendable {
         return phase
     }
 
+    /// All groups of all stages, for what does not depend on the step.
+    package var groups: [ViewGroup] { stages.flatMap(\.groups) }
+
     /// Views of one step.
-    package func viewCount(ofStep number: Int) -> Int {
+    package func viewCount(ofStep number: Int) -> Int { stage(ofStep: number).viewCount }
+
+    /// Views that the first tasks of a step carry.
+    package func viewCount(ofStep number: Int, firstTasks count: Int) -> Int {
+        var (views, rest) = (0, count)
+        for group in stage(ofStep: number).groups {
+            let tasks = group.taskCount(perTask: request.viewsPerTask)
+            views += min(group.viewCount, min(rest, tasks) * request.viewsPerTask)
+            rest -= min(rest, tasks)
+        }
+        return views
+    }
+
+    private func stage(ofStep number: Int) -> PlanStage {
         let phase = phase(ofStep: number)
-        return phases[phase].stage(at: number - bounds[phase]).viewCount
+        return phases[phase].stage(at: number - bounds[phase])
     }
 
     /// One step with all its views.
@@ -187,65 +98,69 @@ package struct DenoisingPlan: Equatable, Sendable {
         let phase = phase(ofStep: number)
         let (planned, position) = (phases[phase], number - bounds[phase])
         let stage = planned.stage(at: position)
-        let views = stageViews(stage, step: number)
+        let place = StepPlace(
+            timestep: planned.schedule.timesteps[position],
+            first: planned.schedule.timesteps[0], trainTimesteps: request.sampler.trainTimesteps)
+        var groups: [GroupPlan] = []
+        for group in stage.groups {
+            let first = groups.last?.tasks.upperBound ?? 0
+            groups.append(
+                written(group, step: number, at: place, on: planned.canvas, firstTask: first))
+        }
         return StepPlan(
             number: number,
             phase: phase,
             position: position,
-            timestep: planned.schedule.timesteps[position],
+            place: place,
             arrival: planned.schedule.arrivals[position],
-            guidanceScale: stage.guidanceScale,
             guidanceRescale: request.guidanceRescale,
-            interaction: interaction(of: stage, step: number),
-            views: views.enumerated().map { index, view in
-                PlannedView(
-                    view: view,
-                    weight: 1,
-                    feather: stage.feather,
-                    microConditioning: microConditioning(of: view, in: stage, on: planned.canvas),
-                    task: index / request.viewsPerTask
-                )
-            },
+            before: stage.before,
+            groups: groups,
             after: stage.after
         )
     }
 
-    /// The permutations of a step, written out; nil without an exchange.
-    package func interactionTable(at number: Int) -> InteractionTable? {
-        let phase = phase(ofStep: number)
-        let stage = phases[phase].stage(at: number - bounds[phase])
-        guard case .lattices(let grid, _) = stage.geometry else { return nil }
-        return interaction(of: stage, step: number)?
+    private func written(
+        _ group: ViewGroup, step: Int, at place: StepPlace, on canvas: Extent, firstTask: Int
+    ) -> GroupPlan {
+        let views = group.views(seed: request.seed, step: step)
+        return GroupPlan(
+            source: group.source.written(at: place),
+            share: group.share.value(at: place),
+            guidanceScale: group.guidanceScale,
+            interaction: group.interaction(seed: request.seed, step: step),
+            views: views.enumerated().map { index, view in
+                PlannedView(
+                    view: view,
+                    weight: 1,
+                    feather: group.feather,
+                    microConditioning: microConditioning(of: view, in: group, on: canvas),
+                    task: firstTask + index / request.viewsPerTask
+                )
+            }
+        )
+    }
+
+    /// The permutations of one group of a step, written out; nil without an exchange.
+    package func interactionTable(at number: Int, group: Int) -> InteractionTable? {
+        let group = stage(ofStep: number).groups[group]
+        guard case .lattices(let grid, _) = group.geometry else { return nil }
+        return group.interaction(seed: request.seed, step: number)?
             .table(for: grid, channels: request.model.channels)
     }
 
-    private func stageViews(_ stage: PlanStage, step: Int) -> [LatentView] {
-        switch stage.geometry {
-        case .windows(let grid):
-            grid.windows(seed: request.seed, step: step).map { .window($0) }
-        case .lattices(let grid, _):
-            grid.lattices.map { .lattice($0) }
-        }
-    }
-
-    private func interaction(of stage: PlanStage, step: Int) -> PixelInteraction? {
-        guard case .lattices(let grid, let mode) = stage.geometry, mode != .off, grid.count > 1
-        else { return nil }
-        return PixelInteraction(seed: request.seed, step: step, mode: mode)
-    }
-
     private func microConditioning(
-        of view: LatentView, in stage: PlanStage, on canvas: Extent
+        of view: LatentView, in group: ViewGroup, on canvas: Extent
     ) -> MicroConditioning {
         let scale = request.model.scaleFactor
         let native = request.model.nativePixels
         let (height, width) = (request.height, request.width)
         var (top, left, margin) = (0, 0, 0)
-        if case .window(let window) = view, case .windows(let grid) = stage.geometry {
+        if case .window(let window) = view, case .windows(let grid) = group.geometry {
             (top, left, margin) = (window.y, window.x, grid.jitter)
         }
         let ids =
-            switch stage.conditioning {
+            switch group.conditioning {
             case .native: [native, native, 0, 0, native, native]
             case .picture: [height, width, 0, 0, height, width]
             case .crop:
@@ -254,7 +169,7 @@ package struct DenoisingPlan: Equatable, Sendable {
                     native, native,
                 ]
             case .cappedCrop:
-                CappedCrop(canvas: canvas, window: stage.viewExtent, model: request.model)
+                CappedCrop(canvas: canvas, window: group.viewExtent, model: request.model)
                     .timeIDs(top: top, left: left)
             case .paddedCrop:
                 [height, width, (top + margin) * scale, (left + margin) * scale, height, width]
@@ -296,5 +211,20 @@ private struct CappedCrop {
         guard side > window else { return 0 }
         let room = claimed - window * model.scaleFactor
         return Int((Double(start * room) / Double(side - window)).rounded())
+    }
+}
+
+extension ViewGroup {
+    /// Tasks per step, of `perTask` views each but the last.
+    fileprivate func taskCount(perTask: Int) -> Int { (viewCount + perTask - 1) / perTask }
+}
+
+extension ViewSource {
+    fileprivate func written(at place: StepPlace) -> PlannedSource {
+        switch self {
+        case .canvas: .canvas
+        case .blurred(let size, let sigma):
+            .blurred(kernelSize: size, sigma: sigma.value(at: place))
+        }
     }
 }

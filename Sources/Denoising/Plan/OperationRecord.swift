@@ -5,6 +5,7 @@ struct OperationRecord: Encodable {
     let kind: String
     var name: String?
     var factor: Double?
+    var weight: Double?
     var filter: String?
     var height: Int?
     var width: Int?
@@ -18,11 +19,13 @@ struct OperationRecord: Encodable {
 
     init(kind: String) { self.kind = kind }
 
-    init(_ operation: PredictionOperation) {
+    /// In a step.
+    init(_ operation: PredictionOperation, at place: StepPlace) {
         switch operation {
-        case .holdLow(let name):
+        case .holdLow(let name, let weight):
             self.init(kind: "hold_low")
             self.name = name
+            if weight != .one { self.weight = weight.value(at: place) }
         }
     }
 
@@ -36,8 +39,11 @@ struct OperationRecord: Encodable {
 }
 
 extension DenoisingPlan {
-    /// What an operation of a phase's entry does, piece by piece.
-    func records(of operation: CanvasOperation, inPhase phase: Int) -> [OperationRecord] {
+    /// What an operation of a phase's entry or exit does, piece by piece, or one at the start of
+    /// `step`.
+    func records(
+        of operation: CanvasOperation, inPhase phase: Int, step: StepPlan? = nil
+    ) -> [OperationRecord] {
         switch operation {
         case .redraw(let picture):
             let redrawing = Redrawing(
@@ -58,11 +64,37 @@ extension DenoisingPlan {
             (record.name, record.low) = (name, low)
             return [record]
         case .renoise:
-            var record = OperationRecord(kind: "renoise")
-            record.purpose = RandomPurpose.renoise.rawValue
-            record.step = steps(ofPhase: phase).lowerBound
-            record.sigma = phases[phase].schedule.timesteps[0].sigma
+            return [noise("renoise", inPhase: phase, at: phases[phase].schedule.timesteps[0])]
+        case .resample(let extent):
+            var record = OperationRecord(kind: "resample")
+            (record.height, record.width) = (extent.height, extent.width)
+            record.filter = "bicubic"
+            return [record]
+        case .takeLow(let name, let low):
+            var record = OperationRecord(kind: "take_low")
+            (record.name, record.low, record.filter) = (name, low, "bicubic")
+            return [record]
+        case .mixAnchor(let name, let weight):
+            guard let step else { preconditionFailure("a step begins with an anchor's mixing") }
+            var record = noise("mix_anchor", inPhase: phase, at: step.timestep)
+            (record.name, record.weight) = (name, weight.value(at: step.place))
+            record.filter = "bicubic"
+            return [record]
+        case .restoreMoments(let name):
+            var record = OperationRecord(kind: "restore_moments")
+            record.name = name
             return [record]
         }
+    }
+
+    /// An operation that adds a phase's noise up to the level of a step.
+    private func noise(
+        _ kind: String, inPhase phase: Int, at timestep: Timestep
+    ) -> OperationRecord {
+        var record = OperationRecord(kind: kind)
+        record.purpose = RandomPurpose.renoise.rawValue
+        record.step = steps(ofPhase: phase).lowerBound
+        record.sigma = timestep.sigma
+        return record
     }
 }

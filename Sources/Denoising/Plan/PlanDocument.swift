@@ -19,16 +19,34 @@ internal import Tensors
 /// - `encode`: likewise in tiles; the autoencoder's mean times its scaling factor;
 /// - `boost`: x ← L + `factor` · (x − L), L being x reduced to `low` (bilinear with antialiasing)
 ///   and enlarged again (bilinear);
+/// - `resample`: to `height` and `width` in latents, by the same filter;
 /// - `keep`: x reduced to `low` likewise is kept as `name`;
+/// - `take_low`: x ← x + (K − x) reduced to `low` and enlarged again likewise, K being what was kept
+///   as `name`, enlarged to x (bicubic); it is not kept any longer;
 /// - `renoise`: noise is added up to the `sigma` of the first step: to x·√ᾱ + √(1−ᾱ)·noise, or to
 ///   x + sigma·noise under euler; the noise is drawn with `purpose`, `step` and the number of
 ///   channel and row together.
 ///
+/// `exit`, where a phase has it, is what happens to the canvas behind its last step:
+/// `restore_moments`: x is shifted and scaled so that mean and deviation over all channels and the
+/// phase's `latent` are those of what was kept as `name`.
+///
 /// Each step has `index`, `timestep`, `sigma`, `next_sigma`, `alpha_cumprod`,
 /// `next_alpha_cumprod`, `guidance_scale`, `before`, `after`, `view_count` and, expanded, `views`.
+/// `before` changes the canvas at the step's start: `mix_anchor`: x ← x + `weight` · (N − x), N
+/// being what was kept as `name`, enlarged to the phase's `latent` (bicubic), under noise as
+/// `renoise` adds it, up to `sigma`, and padded as the canvas is.
 /// `after` changes the clean x̂₀ that the prediction means, before the sampler's step:
-/// `hold_low`: x̂₀ ← x̂₀ + (what was kept as `name` − x̂₀ reduced to its extents), the difference
-/// enlarged (bilinear).
+/// `hold_low`: x̂₀ ← x̂₀ + `weight` (1 where it has none) · (what was kept as `name` − x̂₀ reduced to
+/// its extents), the difference enlarged (bilinear).
+///
+/// The prediction for the canvas is the weighted mean of the views'. A step of several groups of
+/// views, or of views of something else than the canvas, has `groups`, and its views say which they
+/// belong to (`group`, from 0): each group's weighted mean counts by its `share`, and its views are
+/// cut out of its `source`, the `canvas` or, `blurred`, the canvas convolved with a Gaussian of
+/// `kernel_size` cells and deviation `sigma`, cut off and normalised, mirrored at the edges (which
+/// are not repeated), then shifted and scaled to the canvas's mean and deviation.
+/// `guidance_scale` of such a step is the first group's.
 ///
 /// A view is
 /// - `kind: "window"` with `y`, `x`, `height`, `width`: a rectangle of the canvas;
@@ -87,6 +105,10 @@ package struct PlanDocument: Encodable {
         for operation in phase.entry {
             for record in plan.records(of: operation, inPhase: number) { try entry.encode(record) }
         }
+        if !phase.exit.isEmpty {
+            try fields.encode(
+                phase.exit.flatMap { plan.records(of: $0, inPhase: number) }, forKey: "exit")
+        }
         var steps = fields.nestedUnkeyedContainer(forKey: "steps")
         for index in plan.steps(ofPhase: number) {
             try encode(plan.step(at: index), to: steps.superEncoder())
@@ -127,17 +149,25 @@ package struct PlanDocument: Encodable {
         try fields.encode(step.timestep.value, forKey: "timestep")
         try encodeLevel(step.timestep.sigma, prefix: "", in: &fields)
         try encodeLevel(step.arrival, prefix: "next_", in: &fields)
-        try fields.encode(step.guidanceScale, forKey: "guidance_scale")
+        try fields.encode(step.groups[0].guidanceScale, forKey: "guidance_scale")
         try fields.encode(step.views.count, forKey: "view_count")
-        // What happens to the canvas before a step; no method has any.
-        try fields.encode([OperationRecord](), forKey: "before")
-        try fields.encode(step.after.map(OperationRecord.init), forKey: "after")
+        let before = step.before.flatMap { plan.records(of: $0, inPhase: step.phase, step: step) }
+        try fields.encode(before, forKey: "before")
+        try fields.encode(
+            step.after.map { OperationRecord($0, at: step.place) }, forKey: "after")
+        if !step.isPlain {
+            try fields.encode(step.groups.map(GroupRecord.init), forKey: "groups")
+        }
         guard isExpanded else { return }
-        let table = plan.interactionTable(at: step.number)
         var views = fields.nestedUnkeyedContainer(forKey: "views")
         let canvas = plan.phases[step.phase].canvas
-        for view in step.views {
-            try encode(view, on: canvas, table: table, to: views.superEncoder())
+        for (number, group) in step.groups.enumerated() {
+            let table = plan.interactionTable(at: step.number, group: number)
+            for view in group.views {
+                var fields = views.nestedContainer(keyedBy: Key.self)
+                try encode(view, on: canvas, table: table, to: &fields)
+                if !step.isPlain { try fields.encode(number, forKey: "group") }
+            }
         }
     }
 
@@ -155,9 +185,8 @@ package struct PlanDocument: Encodable {
 
     private func encode(
         _ planned: PlannedView, on canvas: Extent, table: InteractionTable?,
-        to encoder: any Encoder
+        to fields: inout KeyedEncodingContainer<Key>
     ) throws {
-        var fields = encoder.container(keyedBy: Key.self)
         switch planned.view {
         case .window(let window):
             try fields.encode("window", forKey: "kind")
@@ -187,5 +216,39 @@ package struct PlanDocument: Encodable {
         }
         try fields.encode(planned.microConditioning.timeIDs, forKey: "time_ids")
         try fields.encode(planned.task, forKey: "task")
+    }
+}
+
+extension StepPlan {
+    /// Whether it has one group, of the canvas: what documents and fingerprints need no groups for.
+    var isPlain: Bool { groups.count == 1 && groups[0].source == .canvas }
+}
+
+/// A group of views in a ``PlanDocument``.
+private struct GroupRecord: Encodable {
+    /// `canvas` or `blurred`.
+    var source = "canvas"
+    var kernelSize: Int?
+    var sigma: Double?
+    let share: Double
+    let guidanceScale: Double
+    let viewCount: Int
+
+    enum CodingKeys: String, CodingKey {
+        case source
+        case kernelSize = "kernel_size"
+        case sigma
+        case share
+        case guidanceScale = "guidance_scale"
+        case viewCount = "view_count"
+    }
+
+    init(_ group: GroupPlan) {
+        (share, guidanceScale) = (group.share, group.guidanceScale)
+        viewCount = group.views.count
+        if case .blurred(let kernelSize, let sigma) = group.source {
+            source = "blurred"
+            (self.kernelSize, self.sigma) = (kernelSize, sigma)
+        }
     }
 }

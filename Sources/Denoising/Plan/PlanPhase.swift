@@ -10,6 +10,8 @@ package struct PlanPhase: Equatable, Sendable {
     /// What makes the canvas out of the phase's before; empty for the first one, which starts
     /// from noise.
     package let entry: [CanvasOperation]
+    /// What happens to the canvas after the last step, before what is kept is let go of.
+    package let exit: [CanvasOperation]
     package let schedule: PhaseSchedule
     /// In order, without gaps, covering all steps of the phase.
     package let stages: [PlanStage]
@@ -17,7 +19,7 @@ package struct PlanPhase: Equatable, Sendable {
     /// Traps unless the stages cover the schedule's steps in order.
     package init(
         name: String, latent: Extent, canvas: Extent, entry: [CanvasOperation] = [],
-        schedule: PhaseSchedule, stages: [PlanStage]
+        exit: [CanvasOperation] = [], schedule: PhaseSchedule, stages: [PlanStage]
     ) {
         var next = 0
         for stage in stages {
@@ -29,15 +31,22 @@ package struct PlanPhase: Equatable, Sendable {
         self.latent = latent
         self.canvas = canvas
         self.entry = entry
+        self.exit = exit
         self.schedule = schedule
         self.stages = stages
     }
 
-    /// What it keeps beside the canvas, in order.
+    /// What it keeps beside the canvas, in order: what its entry keeps and does not use up.
     package var kept: [(name: String, extent: Extent)] {
-        entry.compactMap { operation in
-            if case .keep(let name, let low) = operation { (name, low) } else { nil }
+        var kept: [(name: String, extent: Extent)] = []
+        for operation in entry {
+            switch operation {
+            case .keep(let name, let low): kept.append((name, low))
+            case .takeLow(let name, _): kept.removeAll { $0.name == name }
+            case .redraw, .resample, .boost, .renoise, .mixAnchor, .restoreMoments: break
+            }
         }
+        return kept
     }
 
     /// Number of steps.

@@ -13,6 +13,9 @@ package struct Sampler: Equatable, Sendable {
         self.configuration = configuration
     }
 
+    /// Timesteps of the model's own schedule.
+    package var trainTimesteps: Int { configuration.trainTimesteps ?? 1000 }
+
     /// The last `count` steps of a schedule of `length`; all of them when nil. Throws
     /// ``PlanningError/unsampled(_:)`` when there is no such schedule.
     package func schedule(

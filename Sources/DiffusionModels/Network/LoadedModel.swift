@@ -312,18 +312,18 @@ extension LoadedModel {
             _ = try forward(ForwardCache.Tile(height: tile.height, width: tile.width))
             try checkRest()
         }
-        for stage in plan.stages {
-            let plane = stage.viewExtent.height * stage.viewExtent.width
+        for group in plan.groups {
+            let plane = group.viewExtent.height * group.viewExtent.width
             let views = min(
-                plan.request.viewsPerTask, stage.viewCount, Self.viewsPerPass(plane: plane))
+                plan.request.viewsPerTask, group.viewCount, Self.viewsPerPass(plane: plane))
             let guidance = ClassifierFreeGuidance(
-                scale: stage.guidanceScale, rescale: plan.request.guidanceRescale)
+                scale: group.guidanceScale, rescale: plan.request.guidanceRescale)
             let texts =
                 guidance.isActive && Self.takesBothTexts(views: views, plane: plane) ? 2 : 1
             _ = try forward(
                 ForwardCache.Pass(
-                    items: texts * views, height: stage.viewExtent.height,
-                    width: stage.viewExtent.width, texts: texts, tokens: tokens))
+                    items: texts * views, height: group.viewExtent.height,
+                    width: group.viewExtent.width, texts: texts, tokens: tokens))
             try checkRest()
         }
     }

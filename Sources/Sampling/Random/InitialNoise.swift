@@ -50,14 +50,18 @@ package enum InitialNoise: String, Codable, Hashable, Sendable, CaseIterable {
 
 /// The noise that is added on the way, before a step.
 package enum AddedNoise {
-    /// Unit-variance noise of the given extents, keyed by seed, step, channel and row.
+    /// Unit-variance noise of the given extents, keyed by seed, step, channel and row: of some
+    /// consecutive channels.
     package static func latent(
-        channels: Int, height: Int, width: Int, seed: UInt64, step: Int
+        channels: Range<Int>, height: Int, width: Int, seed: UInt64, step: Int
     ) -> Latent {
-        let values = InitialNoise.native(channels: channels, height: height, width: width) {
+        let values = InitialNoise.native(
+            channels: channels.count, height: height, width: width
+        ) {
             PhiloxGenerator(
-                seed: seed, purpose: .renoise, step: step, index: $0 * height + $1)
+                seed: seed, purpose: .renoise, step: step,
+                index: (channels.lowerBound + $0) * height + $1)
         }
-        return Latent(channels: channels, height: height, width: width, values: values)
+        return Latent(channels: channels.count, height: height, width: width, values: values)
     }
 }

@@ -172,11 +172,13 @@ struct MethodReport: Encodable {
     init(_ picture: PicturePlan, _ seconds: [PictureSeconds]) {
         let plan = picture.plan
         let timing = Timing(seconds.map { $0.denoising + $0.decoding })
-        let widest = plan.stages.map(\.viewExtent).max { $0.area < $1.area }
+        let widest = plan.groups.map(\.viewExtent).max { $0.area < $1.area }
         method = picture.request.method
         views = plan.forwardCount
         forwards = plan.stages.reduce(0) { sum, stage in
-            sum + stage.steps.count * stage.viewCount * (stage.guidanceScale > 1 ? 2 : 1)
+            stage.groups.reduce(sum) { sum, group in
+                sum + stage.steps.count * group.viewCount * (group.guidanceScale > 1 ? 2 : 1)
+            }
         }
         viewWidth = widest?.width ?? 0
         viewHeight = widest?.height ?? 0

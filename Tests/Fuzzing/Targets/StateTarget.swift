@@ -98,11 +98,14 @@ enum StateTarget: FuzzTarget {
             return Array(FileManager.default.contents(atPath: path) ?? Data())
         }
         let partial = PartialStep(mergedTasks: 2, sum: MessageSeeds.latent)
+        let mixed = PartialStep(
+            mergedTasks: 2, sum: MessageSeeds.latent, mixed: MessageSeeds.latent)
         let largest = UInt32.max
         return [
             "life": record(.life, life),
             "checkpoint": record(.checkpoint, checkpoint()),
             "partial-step": record(.partialStep, checkpoint(partial)),
+            "mixed-step": record(.partialStep, checkpoint(mixed)),
             "manifest": record(
                 .manifest,
                 Array(#"{"format":1,"run":"00000000000000aa","job":{"plan":"p"}}"#.utf8)),

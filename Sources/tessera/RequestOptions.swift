@@ -51,9 +51,9 @@ struct RequestOptions: ParsableArguments {
 
     @Option(
         help: """
-            How a model makes pictures larger than it was trained on: \
-            \(DenoisingMethods.all.map(\.name).formatted()). The first holds one scene together at \
-            any size, for the fewest evaluations.
+            How a model makes pictures larger than it was trained on. The first holds one scene \
+            together at any size, for few evaluations.
+            \(DenoisingMethods.all.map { "  \($0.name): \($0.summary)" }.joined(separator: "\n"))
             """
     )
     var method = DenoisingMethods.recommended

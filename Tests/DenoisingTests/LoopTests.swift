@@ -196,6 +196,30 @@ struct LoopTests {
         }
     }
 
+    @Test("In the middle of a step, what was mixed before is there from the second group on")
+    func foreignMixtures() throws {
+        let plan = try DemoFusionMethod().plan(for: makeRequest(height: 128, width: 128, steps: 3))
+        let loop = DenoisingLoop(plan: plan, conditioning: emptyConditioning)
+        let canvas = Latent(zeros: 3, height: 16, width: 16)
+        let previous = KeptCanvas(name: "previous", latent: Latent(zeros: 3, height: 8, width: 8))
+        try #require(plan.step(at: 4).groups.map(\.views.count) == [4, 9])
+        func isStart(_ tasks: Int, mixed: Latent?) -> Bool {
+            loop.isStart(
+                DenoisingState(
+                    phase: 1, canvas: canvas, kept: [previous], nextStep: 4,
+                    underWay: PartialStep(mergedTasks: tasks, sum: canvas, mixed: mixed)))
+        }
+        for tasks in 1...4 {
+            #expect(isStart(tasks, mixed: nil))
+            #expect(!isStart(tasks, mixed: canvas))
+        }
+        for tasks in 5...12 {
+            #expect(isStart(tasks, mixed: canvas))
+            #expect(!isStart(tasks, mixed: nil))
+            #expect(!isStart(tasks, mixed: Latent(zeros: 3, height: 16, width: 15)))
+        }
+    }
+
     @Test("What pads the canvas repeats the noise from the opposite side")
     func padding() throws {
         let request = makeRequest(

@@ -189,6 +189,7 @@ struct PlanningErrorTests {
         let errors: [PlanningError] = [
             .belowNative(height: 512, width: 900, nativePixels: 1024),
             .tooLarge(height: 70_000, width: 1024, limit: 65_536), .noSteps(-1),
+            .tooManyViewsInAll(1 << 30, limit: PlanLimits.views),
             .strideOutOfRange(200, window: 128), .structureStepsOutOfRange(60, steps: 50),
             .optionWithoutEffect("a stride", method: "direct"),
         ]

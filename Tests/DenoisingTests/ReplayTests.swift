@@ -45,11 +45,20 @@ private struct Replay {
             }
             let canvas = plane(phase, "canvas")
             var state = latent.wrapped(canvas.height, canvas.width)
+            let inner = plane(phase, "latent")
             for step in list(phase, "steps") {
+                for operation in list(step, "before") {
+                    begin(&state, by: operation, kept, within: inner, isEuler: isEuler)
+                }
                 advance(&state, by: step, kept, isEuler: isEuler, kind: kind)
             }
-            let inner = plane(phase, "latent")
             latent = state.cut(0, 0, inner.height, inner.width)
+            for operation in list(phase, "exit") {
+                guard let anchor = kept[operation["name"] as? String ?? ""],
+                    operation["kind"] as? String == "restore_moments"
+                else { return [] }
+                latent = latent.standardised(like: anchor)
+            }
         }
         return latent.values
     }
@@ -74,13 +83,42 @@ private struct Replay {
         case "keep":
             kept[operation["name"] as? String ?? ""] = x.resized(low.height, low.width, .area)
             return x
-        case "renoise":
-            let sigma = real(operation, "sigma")
-            let noise = drawn(like: x, operation)
-            let scale = isEuler ? 1 : 1 / (1 + sigma * sigma).squareRoot()
-            return x.merged(noise) { ($0 + sigma * $1) * scale }
+        case "resample":
+            return x.resized(number(operation, "height"), number(operation, "width"), .cubic)
+        case "take_low":
+            guard let other = kept.removeValue(forKey: operation["name"] as? String ?? "")
+            else { return x.resized(0, 0, .linear) }
+            let change = other.resized(x.height, x.width, .cubic).merged(x, -)
+            return x.merged(
+                change.resized(low.height, low.width, .area).resized(x.height, x.width, .linear),
+                +)
+        case "renoise": return noised(x, operation, isEuler: isEuler)
         default: return x.resized(0, 0, .linear)
         }
+    }
+
+    /// One operation at the start of a step.
+    private func begin(
+        _ x: inout Field, by operation: [String: Any], _ kept: [String: Field],
+        within latent: Field, isEuler: Bool
+    ) {
+        guard operation["kind"] as? String == "mix_anchor",
+            let anchor = kept[operation["name"] as? String ?? ""]
+        else {
+            x.values = []
+            return
+        }
+        let large = anchor.resized(latent.height, latent.width, .cubic)
+        let noised = noised(large, operation, isEuler: isEuler).wrapped(x.height, x.width)
+        x = x.merged(noised) { $0 + real(operation, "weight") * ($1 - $0) }
+    }
+
+    private func noised(_ x: Field, _ operation: [String: Any], isEuler: Bool) -> Field {
+        let sigma = real(operation, "sigma")
+        let noise = drawn(like: x, operation)
+        if sigma.isInfinite { return noise }
+        let scale = isEuler ? 1 : 1 / (1 + sigma * sigma).squareRoot()
+        return x.merged(noise) { ($0 + sigma * $1) * scale }
     }
 
     /// The random numbers themselves are another matter.
@@ -159,7 +197,10 @@ private struct Replay {
         for operation in list(step, "after") {
             guard let low = kept[operation["name"] as? String ?? ""] else { return }
             let change = low.merged(clean.resized(low.height, low.width, .area), -)
-            clean = clean.merged(change.resized(clean.height, clean.width, .linear), +)
+            let factor = operation["weight"] as? Double ?? 1
+            clean = clean.merged(change.resized(clean.height, clean.width, .linear)) {
+                $0 + factor * $1
+            }
         }
         let noise =
             now > 0
@@ -169,17 +210,39 @@ private struct Replay {
         state = isEuler ? arrived.mapped { $0 / next.squareRoot() } : arrived
     }
 
-    /// The weighted mean of all views' predictions.
+    /// The mixture of all groups' weighted means.
     private func predict(_ canvas: Field, _ step: [String: Any]) -> Field {
-        let input = canvas.values
+        let views = list(step, "views")
+        guard let groups = step["groups"] as? [[String: Any]] else {
+            return predict(canvas, from: canvas, views, timestep: real(step, "timestep"))
+        }
+        var mixture = canvas.mapped { _ in 0 }
+        for (index, group) in groups.enumerated() {
+            var source = canvas
+            if group["source"] as? String == "blurred" {
+                let blurred = canvas.blurred(number(group, "kernel_size"), real(group, "sigma"))
+                source = blurred.standardised(like: canvas)
+            }
+            let own = views.filter { $0["group"] as? Int == index }
+            let mean = predict(canvas, from: source, own, timestep: real(step, "timestep"))
+            mixture = mixture.merged(mean) { $0 + real(group, "share") * $1 }
+        }
+        return mixture
+    }
+
+    /// The weighted mean of some views' predictions.
+    private func predict(
+        _ canvas: Field, from source: Field, _ views: [[String: Any]], timestep: Double
+    ) -> Field {
+        let input = source.values
         var sum = [Double](repeating: 0, count: input.count)
         var weights = sum
-        for view in step["views"] as? [[String: Any]] ?? [] {
+        for view in views {
             let addresses = addresses(of: view, canvas.height, canvas.width)
             let seen = addresses.cells.map { $0 < 0 ? 0 : input[$0] }
             let output = network(
-                seen, height: addresses.height, width: addresses.width,
-                timestep: real(step, "timestep"), timeIDs: view["time_ids"] as? [Int] ?? [])
+                seen, height: addresses.height, width: addresses.width, timestep: timestep,
+                timeIDs: view["time_ids"] as? [Int] ?? [])
             let rows = view["row_weights"] as? [Double]
             let columns = view["column_weights"] as? [Double]
             for (element, address) in addresses.cells.enumerated() where address >= 0 {
@@ -304,6 +367,45 @@ private struct Field {
         return whole
     }
 
+    /// Shifted and scaled to another's mean and deviation, over everything.
+    func standardised(like other: Field) -> Field {
+        let ((mean, deviation), (newMean, newDeviation)) = (moments, other.moments)
+        return mapped { ($0 - mean) / deviation * newDeviation + newMean }
+    }
+
+    private var moments: (Double, Double) {
+        let mean = values.reduce(0, +) / Double(values.count)
+        let squares = values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }
+        return (mean, (squares / Double(values.count)).squareRoot())
+    }
+
+    /// By a two-dimensional kernel, mirrored at the edges.
+    func blurred(_ size: Int, _ sigma: Double) -> Field {
+        func mirrored(_ place: Int, _ count: Int) -> Int {
+            var place = place
+            while !(0..<count).contains(place) {
+                place = place < 0 ? -place : 2 * (count - 1) - place
+            }
+            return place
+        }
+        let reach = size / 2
+        var taps: [(Int, Int, Double)] = []
+        for a in -reach...reach {
+            for b in -reach...reach {
+                taps.append((a, b, exp(-Double(a * a + b * b) / (2 * sigma * sigma))))
+            }
+        }
+        let total = taps.reduce(0) { $0 + $1.2 }
+        var result = self
+        for (c, y, x) in places {
+            result[c, y, x] = taps.reduce(0) { sum, tap in
+                sum + tap.2 / total
+                    * self[c, mirrored(y + tap.0, height), mirrored(x + tap.1, width)]
+            }
+        }
+        return result
+    }
+
     enum Filter { case linear, area, cubic }
 
     /// Element by element, by the kernels' formulas.
@@ -394,6 +496,13 @@ struct ReplayTests {
         Case(method: "upscale", scheduler: "euler", height: 128, width: 128),
         Case(
             method: "upscale", scheduler: "ddim", height: 150, width: 331,
+            prediction: .vPrediction, zeroTerminalSNR: true),
+        Case(method: "demofusion", scheduler: "euler", height: 150, width: 201) {
+            $0.viewsPerTask = 3
+            $0.feather = .cosine
+        },
+        Case(
+            method: "demofusion", scheduler: "ddim", height: 192, width: 192,
             prediction: .vPrediction, zeroTerminalSNR: true),
     ]
 

@@ -20,7 +20,7 @@ package enum CanvasOperation: Hashable, Sendable {
     case renoise
     /// x ← (1 − w)·x + w·N, where N is what was kept under the name, enlarged by bicubic
     /// interpolation to the phase's latent and under the noise that ``renoise`` draws, at the
-    /// step's level (DemoFusion's skip residual, arXiv 2311.16973, equation 4). At the start of a
+    /// step's level (DemoFusion's skip residual, arXiv 2311.16973). At the start of a
     /// step. The noise is drawn anew each time, not kept.
     case mixAnchor(String, weight: StepWeight)
     /// Brings mean and deviation, over all channels and the phase's latent, to those of what was

@@ -17,6 +17,7 @@ package enum DenoisingMethods {
     package static let all: [any DenoisingMethod] = [
         UpscaleMethod(),
         CutDiffusionMethod(),
+        DemoFusionMethod(),
         MultiDiffusionMethod(),
         DirectMethod(),
     ]

@@ -85,14 +85,23 @@ extension PlanRequest {
             height: latent.height * model.scaleFactor, width: latent.width * model.scaleFactor)
     }
 
-    /// As it stands in a plan of a method whose first phase is the plain sampler and whose others
-    /// have windows: with nothing of those where there are none.
-    func withoutWindows(if isPlain: Bool, feather: Feather) -> PlanRequest {
-        guard isPlain else { return self }
-        var request = self
-        (request.stride, request.jitter, request.windowCrops) = (nil, nil, nil)
-        request.refinementGuidanceScale = nil
-        request.feather = feather
-        return request
+    /// The request with every choice filled in, for a method whose first phase is the plain sampler
+    /// and whose others have windows; with nothing of those where there are no others. `stride` nil
+    /// is half the native window.
+    func resolvedForWindows(
+        isPlain: Bool, stride: Int? = nil, feather: Feather? = nil
+    ) throws(PlanningError) -> PlanRequest {
+        var resolved = self
+        resolved.sizeConditioning = sizeConditioning ?? .native
+        resolved.stride = try checkedStride(default: stride)
+        resolved.jitter = jitter ?? true
+        resolved.windowCrops = windowCrops ?? true
+        resolved.refinementGuidanceScale = refinementGuidanceScale ?? guidanceScale
+        if self.feather == .uniform, let feather { resolved.feather = feather }
+        guard isPlain else { return resolved }
+        (resolved.stride, resolved.jitter, resolved.windowCrops) = (nil, nil, nil)
+        resolved.refinementGuidanceScale = nil
+        resolved.feather = self.feather
+        return resolved
     }
 }

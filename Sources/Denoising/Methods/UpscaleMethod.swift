@@ -26,15 +26,9 @@ package struct UpscaleMethod: DenoisingMethod {
                 ("compatibility with published code", request.compatibility != nil),
             ], method: name)
         let sizes = request.doublingSizes
-        var resolved = request
-        resolved.refinementGuidanceScale = request.refinementGuidanceScale ?? request.guidanceScale
-        resolved.sizeConditioning = request.sizeConditioning ?? .native
-        resolved.stride = try request.checkedStride(
-            default: max(1, request.model.nativeSide * 3 / 4))
-        resolved.jitter = request.jitter ?? true
-        resolved.windowCrops = request.windowCrops ?? true
-        resolved.feather = request.feather == .uniform ? .cosine : request.feather
-        resolved = resolved.withoutWindows(if: sizes.count == 1, feather: request.feather)
+        let resolved = try request.resolvedForWindows(
+            isPlain: sizes.count == 1, stride: max(1, request.model.nativeSide * 3 / 4),
+            feather: .cosine)
         var phases = [try resolved.wholePhase(named: "base", of: sizes[0])]
         for (number, size) in sizes.enumerated().dropFirst() {
             phases.append(try refinement(number, to: size, for: resolved))

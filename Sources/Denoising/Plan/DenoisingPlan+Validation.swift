@@ -4,11 +4,15 @@ package import Tensors
 extension DenoisingPlan {
     /// Proves that every view lies where it may, that every position of a canvas is covered in
     /// every step, that tasks are numbered without gaps, and that operations only name what was
-    /// kept. Throws ``PlanningError/brokenPlan(_:)`` with the first thing that is wrong.
+    /// kept. Throws ``PlanningError/brokenPlan(_:)`` with the first thing that is wrong, and
+    /// ``PlanningError/tooManyViewsInAll(_:limit:)`` before all that.
     ///
     /// Windows are shown to contain parts that tile the canvas whatever was drawn, lattices
     /// partition it by construction: no raster is needed, whatever the size.
     package func validate() throws(PlanningError) {
+        guard forwardCount <= PlanLimits.views else {
+            throw .tooManyViewsInAll(forwardCount, limit: PlanLimits.views)
+        }
         let multiple = request.model.sizeMultiple
         for (number, phase) in phases.enumerated() {
             let (canvas, latent) = (phase.canvas, phase.latent)

@@ -15,7 +15,7 @@ struct OperationRecord: Encodable {
     var columns: [Int]?
     var purpose: UInt32?
     var step: Int?
-    var sigma: Double?
+    var sigma: PrintedSigma?
 
     init(kind: String) { self.kind = kind }
 
@@ -94,7 +94,19 @@ extension DenoisingPlan {
         var record = OperationRecord(kind: kind)
         record.purpose = RandomPurpose.renoise.rawValue
         record.step = steps(ofPhase: phase).lowerBound
-        record.sigma = timestep.sigma
+        record.sigma = PrintedSigma(timestep.sigma)
         return record
+    }
+}
+
+/// A noise level for JSON, which has no number for an infinite one.
+struct PrintedSigma: Encodable {
+    private let sigma: Double
+
+    init(_ sigma: Double) { self.sigma = sigma }
+
+    func encode(to encoder: any Encoder) throws {
+        var value = encoder.singleValueContainer()
+        if sigma.isFinite { try value.encode(sigma) } else { try value.encode("Infinity") }
     }
 }

@@ -175,11 +175,7 @@ package struct PlanDocument: Encodable {
         _ sigma: Double, prefix: String, in fields: inout KeyedEncodingContainer<Key>
     ) throws {
         let (name, alpha) = (Key(stringLiteral: prefix + "sigma"), prefix + "alpha_cumprod")
-        if sigma.isFinite {
-            try fields.encode(sigma, forKey: name)
-        } else {
-            try fields.encode("Infinity", forKey: name)
-        }
+        try fields.encode(PrintedSigma(sigma), forKey: name)
         try fields.encode(1 / (1 + sigma * sigma), forKey: Key(stringLiteral: alpha))
     }
 

@@ -9,6 +9,8 @@ package enum PlanningError: Error, Equatable, CustomStringConvertible {
     case tooLarge(height: Int, width: Int, limit: Int)
     /// A step would have more views than ``PlanLimits/viewsPerStep``.
     case tooManyViews(Int, limit: Int)
+    /// All steps together would have more views than ``PlanLimits/views``.
+    case tooManyViewsInAll(Int, limit: Int)
     /// Fewer steps than one.
     case noSteps(Int)
     /// The scheduler cannot be had for so many steps.
@@ -36,6 +38,9 @@ package enum PlanningError: Error, Equatable, CustomStringConvertible {
         case .tooManyViews(let count, let limit):
             "a step would have \(count) views, more than the limit of \(limit); "
                 + "use a larger stride or a smaller picture"
+        case .tooManyViewsInAll(let count, let limit):
+            "the picture would take \(count) views, more than the limit of \(limit); use another "
+                + "method, fewer steps or a smaller picture"
         case .noSteps(let count):
             "\(count) steps make no picture; ask for at least 1"
         case .unsampled(let error):
@@ -67,6 +72,8 @@ package enum PlanLimits {
     package static let pixelsPerSide = 65_536
     /// Windows at most; patches have a limit of their own.
     package static let viewsPerStep = 1 << 20
+    /// Of all steps: a plan is walked through before it is begun.
+    package static let views = 1 << 27
     /// Patches are counted in 16 bits.
     package static let patches = 1 << 16
 }

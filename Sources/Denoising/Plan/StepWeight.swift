@@ -4,8 +4,8 @@ package import Sampling
 package enum StepWeight: Hashable, Sendable {
     case constant(Double)
     /// `to` + (`from` − `to`) · cᵖ with c = ½(1 + cos(π(N − t)/N)), t being the timestep out of N:
-    /// from 1 at pure noise to 0 at the end (DemoFusion, arXiv 2311.16973, section 3.2; AccDiffusion,
-    /// arXiv 2407.10738, names the exponents). The power p is positive.
+    /// from 1 at pure noise to 0 at the end (the factors of DemoFusion, arXiv 2311.16973). The power
+    /// p is positive.
     case cosine(from: Double, to: Double, power: Double)
     /// (1−ᾱ) / (1−ᾱ₁), ᾱ₁ being the phase's first: the share of noise that is left (ScaleDiff's
     /// structure guidance, NeurIPS 2025).

@@ -158,3 +158,45 @@ struct DemoFusionTests {
         #expect(cells == canvas.area)
     }
 }
+
+/// SpotDiffusion (arXiv 2407.15507).
+@Suite("SpotDiffusion", .watched)
+struct SpotDiffusionTests {
+    @Test("takes a window per native area in every step", arguments: ForwardCounts.table)
+    func forwardCounts(row: ForwardCounts) throws {
+        let plan = try SpotDiffusionMethod().plan(
+            for: makeRequest(height: row.height, width: row.width, model: sdxlModel, steps: 50))
+        #expect(plan.forwardCount == 50 * row.patches)
+        #expect(plan.phases[0].canvas == plan.latent)
+    }
+
+    @Test("visits every position once, wherever the windows are", arguments: 0..<20)
+    func once(seed: Int) throws {
+        let plan = try SpotDiffusionMethod().plan(
+            for: makeRequest(height: 200, width: 330) { $0.seed = UInt64(seed) })
+        let canvas = plan.phases[0].canvas
+        for number in 0..<plan.stepCount {
+            var visits = Latent(zeros: 1, height: canvas.height, width: canvas.width)
+            for planned in plan.step(at: number).views {
+                var seen = planned.view.gather(from: visits)
+                for index in seen.values.indices { seen.values[index] += 1 }
+                planned.view.scatter(seen, into: &visits)
+            }
+            #expect(visits.values.allSatisfy { $0 == 1 })
+        }
+    }
+
+    @Test("shifts all windows together, elsewhere in every step, and no axis of one window")
+    func shifts() {
+        let grid = ShiftedGrid(
+            canvas: Extent(height: 8, width: 32), window: Extent(height: 8, width: 8))
+        var shifts: Set<Int> = []
+        for step in 0..<100 {
+            let windows = grid.windows(seed: 1, step: step)
+            #expect(windows.allSatisfy { $0.y == 0 })
+            #expect(windows.map(\.x) == (0..<4).map { windows[0].x + 8 * $0 })
+            shifts.insert(windows[0].x)
+        }
+        #expect(shifts == Set(0..<8))
+    }
+}

@@ -266,9 +266,11 @@ private struct Replay {
         var cells: [Int] = []
         if view["kind"] as? String == "window" {
             let (viewHeight, viewWidth) = (number(view, "height"), number(view, "width"))
+            let wraps = view["wraps"] as? Bool ?? false
             for channel in 0..<channels {
                 for y in number(view, "y")..<number(view, "y") + viewHeight {
                     for x in number(view, "x")..<number(view, "x") + viewWidth {
+                        let (y, x) = wraps ? (y % height, x % width) : (y, x)
                         let isInside = y >= 0 && y < height && x >= 0 && x < width
                         cells.append(isInside ? (channel * height + y) * width + x : -1)
                     }
@@ -504,6 +506,7 @@ struct ReplayTests {
         Case(
             method: "demofusion", scheduler: "ddim", height: 192, width: 192,
             prediction: .vPrediction, zeroTerminalSNR: true),
+        Case(method: "spotdiffusion", scheduler: "euler", height: 75, width: 230),
     ]
 
     private func sampler(_ test: Case) -> Sampler {

@@ -19,6 +19,7 @@ package enum DenoisingMethods {
         CutDiffusionMethod(),
         DemoFusionMethod(),
         MultiDiffusionMethod(),
+        SpotDiffusionMethod(),
         DirectMethod(),
     ]
 

@@ -57,6 +57,8 @@ extension ViewGroup {
                 "\(grid.count) lattices of \(grid.patch), stride \(grid.rowStride)"
                 + (grid.columnStride == grid.rowStride ? "" : " by \(grid.columnStride)")
                 + ", exchange \(mode.rawValue)"
+        case .shifted(let grid):
+            views = "\(grid.count) windows of \(grid.window), shifted together"
         }
         return views + (source == .canvas ? "" : ", \(source)")
             + (share == .one ? "" : ", share \(share)")

@@ -7,8 +7,8 @@ extension DenoisingPlan {
     /// kept. Throws ``PlanningError/brokenPlan(_:)`` with the first thing that is wrong, and
     /// ``PlanningError/tooManyViewsInAll(_:limit:)`` before all that.
     ///
-    /// Windows are shown to contain parts that tile the canvas whatever was drawn, lattices
-    /// partition it by construction: no raster is needed, whatever the size.
+    /// Windows are shown to contain parts that tile the canvas whatever was drawn, lattices and
+    /// windows without overlap partition it by construction: no raster is needed, whatever the size.
     package func validate() throws(PlanningError) {
         guard forwardCount <= PlanLimits.views else {
             throw .tooManyViewsInAll(forwardCount, limit: PlanLimits.views)
@@ -155,6 +155,10 @@ extension DenoisingPlan {
             switch planned.view {
             case .window(let window):
                 for number in [0, window.y, window.x, window.height, window.width] {
+                    hash.add(number)
+                }
+            case .wrapped(let window):
+                for number in [2, window.y, window.x, window.height, window.width] {
                     hash.add(number)
                 }
             case .lattice(let lattice):

@@ -49,7 +49,8 @@ internal import Tensors
 /// `guidance_scale` of such a step is the first group's.
 ///
 /// A view is
-/// - `kind: "window"` with `y`, `x`, `height`, `width`: a rectangle of the canvas;
+/// - `kind: "window"` with `y`, `x`, `height`, `width`: a rectangle of the canvas; one that `wraps`
+///   goes on behind the canvas's last row and column with its first;
 /// - `kind: "lattice"` with `row`, `column`, `stride` (and `column_stride` where the axes differ):
 ///   its element (i, j) is canvas element (i·stride + row, j·column_stride + column). With an
 ///   interaction it has `permutation`: for each of its positions, row-major (and for each channel
@@ -184,12 +185,13 @@ package struct PlanDocument: Encodable {
         to fields: inout KeyedEncodingContainer<Key>
     ) throws {
         switch planned.view {
-        case .window(let window):
+        case .window(let window), .wrapped(let window):
             try fields.encode("window", forKey: "kind")
             try fields.encode(window.y, forKey: "y")
             try fields.encode(window.x, forKey: "x")
             try fields.encode(window.height, forKey: "height")
             try fields.encode(window.width, forKey: "width")
+            if case .wrapped = planned.view { try fields.encode(true, forKey: "wraps") }
         case .lattice(let lattice):
             try fields.encode("lattice", forKey: "kind")
             try fields.encode(lattice.row, forKey: "row")

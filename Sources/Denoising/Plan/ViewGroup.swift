@@ -31,6 +31,7 @@ package struct ViewGroup: Hashable, Sendable {
     package enum Geometry: Hashable, Sendable {
         case windows(WindowGrid)
         case lattices(LatticeGrid, InteractionMode)
+        case shifted(ShiftedGrid)
     }
 
     package let geometry: Geometry
@@ -60,6 +61,7 @@ package struct ViewGroup: Hashable, Sendable {
         switch geometry {
         case .windows(let grid): grid.count
         case .lattices(let grid, _): grid.count
+        case .shifted(let grid): grid.count
         }
     }
 
@@ -68,6 +70,7 @@ package struct ViewGroup: Hashable, Sendable {
         switch geometry {
         case .windows(let grid): grid.window
         case .lattices(let grid, _): grid.patch
+        case .shifted(let grid): grid.window
         }
     }
 
@@ -76,6 +79,7 @@ package struct ViewGroup: Hashable, Sendable {
         switch geometry {
         case .windows(let grid): grid.windows(seed: seed, step: step).map { .window($0) }
         case .lattices(let grid, _): grid.lattices.map { .lattice($0) }
+        case .shifted(let grid): grid.windows(seed: seed, step: step).map { .wrapped($0) }
         }
     }
 

@@ -53,12 +53,15 @@ package struct Lattice: Hashable, Sendable {
 /// What one prediction sees of the canvas: gather and scatter in one place.
 package enum LatentView: Hashable, Sendable {
     case window(Window)
+    /// A window that begins on the canvas, is no larger, and goes on behind its last row and column
+    /// with its first.
+    case wrapped(Window)
     case lattice(Lattice)
 
     /// Extents of the view on a canvas.
     package func extent(on canvas: Extent) -> Extent {
         switch self {
-        case .window(let window):
+        case .window(let window), .wrapped(let window):
             Extent(height: window.height, width: window.width)
         case .lattice(let lattice):
             Extent(
@@ -127,6 +130,8 @@ extension LatentView {
         switch self {
         case .window(let window):
             Self.forEachRun(of: window, channels: channels, on: canvas, visit)
+        case .wrapped(let window):
+            Self.forEachRun(wrapping: window, channels: channels, on: canvas, visit)
         case .lattice(let lattice):
             Self.forEachRun(
                 of: lattice, channels: channels, on: canvas, through: table, visit)
@@ -147,6 +152,29 @@ extension LatentView {
                         canvasStart: (channel * canvas.height + window.y + row) * canvas.width
                             + window.x + first,
                         canvasStride: 1, count: count, channel: channel, row: row, column: first))
+            }
+        }
+    }
+
+    /// Two runs per row where the canvas's last column lies within.
+    private static func forEachRun(
+        wrapping window: Window, channels: Int, on canvas: Extent, _ visit: (ViewRun) -> Void
+    ) {
+        let left = window.x % canvas.width
+        let first = min(window.width, canvas.width - left)
+        for channel in 0..<channels {
+            for row in 0..<window.height {
+                let viewStart = (channel * window.height + row) * window.width
+                let line =
+                    (channel * canvas.height + (window.y + row) % canvas.height) * canvas.width
+                for (column, start, count) in [(0, left, first), (first, 0, window.width - first)]
+                where count > 0 {
+                    visit(
+                        ViewRun(
+                            viewStart: viewStart + column, canvasStart: line + start,
+                            canvasStride: 1, count: count, channel: channel, row: row,
+                            column: column))
+                }
             }
         }
     }

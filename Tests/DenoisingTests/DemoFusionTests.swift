@@ -159,6 +159,37 @@ struct DemoFusionTests {
     }
 }
 
+@Suite("ScaleDiff in patch form", .watched)
+struct ScaleDiffTests {
+    @Test(
+        "takes T + 0.4·T·ΣV evaluations",
+        arguments: [(4096, 64, 1210), (4096, 96, 730), (8192, 64, 5710), (8192, 96, 3150)])
+    func forwardCounts(side: Int, stride: Int, count: Int) throws {
+        let request = makeRequest(height: side, width: side, model: sdxlModel, steps: 50) {
+            $0.stride = stride
+        }
+        #expect(try ScaleDiffMethod().plan(for: request).forwardCount == count)
+    }
+
+    @Test("begins its phases at the thirtieth of fifty timesteps, and fades with the noise")
+    func guidance() throws {
+        let plan = try ScaleDiffMethod().plan(
+            for: makeRequest(height: 2048, width: 2048, model: sdxlModel, steps: 50))
+        let steps = plan.steps(ofPhase: 1).map { plan.step(at: $0) }
+        #expect(steps.count == 20)
+        #expect(steps[0].timestep.value == 381)
+        let weights = steps.map { step in
+            guard case .holdLow(_, let weight) = step.after[0] else { return -1.0 }
+            return weight.value(at: step.place)
+        }
+        #expect(weights[0] == 1)
+        #expect(zip(weights, weights.dropFirst()).allSatisfy { $0 > $1 })
+        // (1 − ᾱ₁₈₁) / (1 − ᾱ₃₈₁), from σ = 0.527 and 1.094.
+        let expected = (0.527 * 0.527 / (1 + 0.527 * 0.527)) / (1.094 * 1.094 / (1 + 1.094 * 1.094))
+        #expect(abs(weights[10] - expected) < 1e-3)
+    }
+}
+
 /// SpotDiffusion (arXiv 2407.15507).
 @Suite("SpotDiffusion", .watched)
 struct SpotDiffusionTests {

@@ -507,6 +507,10 @@ struct ReplayTests {
             method: "demofusion", scheduler: "ddim", height: 192, width: 192,
             prediction: .vPrediction, zeroTerminalSNR: true),
         Case(method: "spotdiffusion", scheduler: "euler", height: 75, width: 230),
+        Case(method: "scalediff", scheduler: "euler", height: 128, width: 128),
+        Case(
+            method: "scalediff", scheduler: "ddim", height: 75, width: 180,
+            prediction: .vPrediction, zeroTerminalSNR: true),
     ]
 
     private func sampler(_ test: Case) -> Sampler {

@@ -120,7 +120,7 @@ final class ResumeTests {
     @Test(
         "an enlarged picture that ends before any of its answers goes on to the same bytes",
         arguments: [
-            ("upscale", 300, 256), ("demofusion", 256, 256),
+            ("upscale", 300, 256), ("scalediff", 256, 256), ("demofusion", 256, 256),
         ])
     func enlargedPicture(method: String, width: Int, height: Int) async throws {
         let generator = try studio.generator(width: width, height: height, method: method)

@@ -16,6 +16,7 @@ package enum DenoisingMethods {
     /// In the order in which help texts list them.
     package static let all: [any DenoisingMethod] = [
         UpscaleMethod(),
+        ScaleDiffMethod(),
         CutDiffusionMethod(),
         DemoFusionMethod(),
         MultiDiffusionMethod(),

@@ -1,0 +1,56 @@
+/// ScaleDiff (NeurIPS 2025) in patch form: a picture of native size, enlarged by two and refined in
+/// turn over the last two fifths of the schedule. The reference of a phase has the low frequencies
+/// of the enlarged latent and the high ones of the enlarged picture, encoded again (low-frequency
+/// mixing), and every predicted clean canvas is pulled to the reference's low frequencies, the less
+/// the less noise is left (structure guidance).
+///
+/// The paper's attention among neighbouring patches is left to overlapping windows (MultiDiffusion),
+/// which by its own ablation cost no quality, and which many machines can share.
+package struct ScaleDiffMethod: DenoisingMethod {
+    package let name = "scalediff"
+    package let summary = "as upscale, with the low frequencies of the latent as a guide"
+
+    package init() {}
+
+    package func plan(for request: PlanRequest) throws(PlanningError) -> DenoisingPlan {
+        try request.checkCommon()
+        try request.refuse(
+            [
+                ("a number of structure steps", request.structureSteps != nil),
+                ("pixel interaction", request.interaction != nil),
+                ("compatibility with published code", request.compatibility != nil),
+            ], method: name)
+        let sizes = request.doublingSizes
+        let resolved = try request.resolvedForWindows(isPlain: sizes.count == 1)
+        var phases = [try resolved.wholePhase(named: "base", of: sizes[0])]
+        for (before, size) in zip(sizes, sizes.dropFirst()) {
+            let name = "enlargement \(phases.count)"
+            phases.append(try enlargement(name, of: before, to: size, for: resolved))
+        }
+        return DenoisingPlan(method: self.name, request: resolved, phases: phases)
+    }
+
+    private func enlargement(
+        _ name: String, of previous: Extent, to latent: Extent, for request: PlanRequest
+    ) throws(PlanningError) -> PlanPhase {
+        let grid = try request.windows(over: latent, moving: .each)
+        // The steps behind the first three fifths.
+        let schedule = try request.sampler.schedule(
+            length: request.steps, last: request.steps - request.steps * 3 / 5)
+        let low = Extent(height: max(1, latent.height / 8), width: max(1, latent.width / 8))
+        let stage = PlanStage(
+            name: "refinement", steps: 0..<schedule.count,
+            groups: [request.refiningGroup(grid)],
+            after: [.holdLow("low", weight: .remainingNoise)])
+        return PlanPhase(
+            name: name, latent: latent, canvas: grid.canvas,
+            entry: [
+                .keep("previous", low: previous),
+                .redraw(picture: request.pixels(of: latent)),
+                .takeLow(of: "previous", low: low),
+                .keep("low", low: low),
+                .renoise,
+            ],
+            schedule: schedule, stages: [stage])
+    }
+}

@@ -1,0 +1,60 @@
+/// What the methods have in common that begin with a picture of native size and refine it in windows,
+/// phase by phase.
+extension PlanRequest {
+    /// Windows over a latent that may be narrower than a native one, on a canvas whose sides are
+    /// multiples of `unit`. Throws when there would be too many.
+    func windows(
+        over latent: Extent, moving: JitterRule, unit: Int = 1
+    ) throws(PlanningError) -> WindowGrid {
+        let multiple = model.sizeMultiple
+        let window = Extent(
+            height: min(model.nativeSide, latent.height.roundedUp(toMultipleOf: multiple)),
+            width: min(model.nativeSide, latent.width.roundedUp(toMultipleOf: multiple)))
+        let canvas = Extent(
+            height: max(latent.height, window.height).roundedUp(toMultipleOf: unit),
+            width: max(latent.width, window.width).roundedUp(toMultipleOf: unit))
+        let grid = WindowGrid(
+            canvas: canvas, window: window,
+            stride: min(try checkedStride(), window.height, window.width),
+            moving: jitter ?? false ? moving : .none)
+        guard grid.count <= PlanLimits.viewsPerStep else {
+            throw .tooManyViews(grid.count, limit: PlanLimits.viewsPerStep)
+        }
+        return grid
+    }
+
+    /// Windows of a phase that refines, by the request's crops and guidance.
+    func refiningGroup(_ grid: WindowGrid, share: StepWeight = .one) -> ViewGroup {
+        ViewGroup(
+            geometry: .windows(grid),
+            conditioning: windowCrops ?? false ? .cappedCrop : viewConditioning,
+            guidanceScale: refinementGuidanceScale ?? guidanceScale, feather: feather,
+            share: share)
+    }
+
+    /// Extents in pixels of the picture that a latent decodes to.
+    func pixels(of latent: Extent) -> Extent {
+        Extent(
+            height: latent.height * model.scaleFactor, width: latent.width * model.scaleFactor)
+    }
+
+    /// The request with every choice filled in, for a method whose first phase is the plain sampler
+    /// and whose others have windows; with nothing of those where there are no others. `stride` nil
+    /// is half the native window.
+    func resolvedForWindows(
+        isPlain: Bool, stride: Int? = nil, feather: Feather? = nil
+    ) throws(PlanningError) -> PlanRequest {
+        var resolved = self
+        resolved.sizeConditioning = sizeConditioning ?? .native
+        resolved.stride = try checkedStride(default: stride)
+        resolved.jitter = jitter ?? true
+        resolved.windowCrops = windowCrops ?? true
+        resolved.refinementGuidanceScale = refinementGuidanceScale ?? guidanceScale
+        if self.feather == .uniform, let feather { resolved.feather = feather }
+        guard isPlain else { return resolved }
+        (resolved.stride, resolved.jitter, resolved.windowCrops) = (nil, nil, nil)
+        resolved.refinementGuidanceScale = nil
+        resolved.feather = self.feather
+        return resolved
+    }
+}

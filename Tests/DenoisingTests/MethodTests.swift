@@ -63,6 +63,45 @@ struct MethodTests {
         }
     }
 
+    @Test(
+        "RectifiedHR grows at the paper's steps: 40, 7 and 3 of 50 at 1024², 2560² and 4096²",
+        arguments: [(2048, [40, 10], [128, 256]), (4096, [40, 7, 3], [128, 320, 512])])
+    func refreshes(side: Int, steps: [Int], sides: [Int]) throws {
+        let plan = try RectifiedHRMethod().plan(
+            for: makeRequest(height: side, width: side, model: sdxlModel, steps: 50) {
+                $0.guidanceScale = 5
+            })
+        #expect(plan.phases.map(\.stepCount) == steps)
+        #expect(plan.phases.map(\.latent.height) == sides)
+        #expect(plan.phases[0].stages[0].groups[0].guidanceScale == 5)
+        let strongest = side == 2048 ? 30.0 : 50
+        #expect(plan.phases.last?.stages[0].groups[0].guidanceScale == strongest)
+    }
+
+    @Test("RectifiedHR takes every step once, whatever their number, and one step makes no refresh")
+    func fewRefreshes() throws {
+        for steps in 2...60 {
+            let plan = try RectifiedHRMethod().plan(
+                for: makeRequest(height: 512, width: 320, steps: steps))
+            #expect(plan.stepCount == steps)
+            let timesteps = plan.phases.flatMap(\.schedule.timesteps).map(\.value)
+            #expect(timesteps == timesteps.sorted(by: >))
+        }
+        #expect(throws: PlanningError.self) {
+            try RectifiedHRMethod().plan(for: makeRequest(height: 512, width: 320, steps: 1))
+        }
+    }
+
+    @Test("AccDiffusion without an exchange is DemoFusion")
+    func exchange() throws {
+        let request = makeRequest(height: 192, width: 192)
+        let demofusion = try DemoFusionMethod().plan(for: request)
+        var still = request
+        still.interaction = .off
+        #expect(try AccDiffusionMethod().plan(for: still).phases == demofusion.phases)
+        #expect(try AccDiffusionMethod().plan(for: request).phases != demofusion.phases)
+    }
+
     @Test("as many work items are issued as the plan says")
     func issuedItems() async throws {
         final class Counter: @unchecked Sendable { var views = 0 }

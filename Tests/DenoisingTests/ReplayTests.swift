@@ -506,6 +506,13 @@ struct ReplayTests {
         Case(
             method: "demofusion", scheduler: "ddim", height: 192, width: 192,
             prediction: .vPrediction, zeroTerminalSNR: true),
+        Case(method: "accdiffusion", scheduler: "ddim", height: 150, width: 201),
+        Case(method: "rectifiedhr", scheduler: "euler", height: 201, width: 150) {
+            $0.viewsPerTask = 3
+        },
+        Case(
+            method: "rectifiedhr", scheduler: "ddim", height: 192, width: 192,
+            prediction: .vPrediction, zeroTerminalSNR: true),
         Case(method: "spotdiffusion", scheduler: "euler", height: 75, width: 230),
         Case(method: "scalediff", scheduler: "euler", height: 128, width: 128),
         Case(

@@ -10,8 +10,8 @@
 /// every view of a step is scaled for that step; any size is taken, from native area in the
 /// picture's shape.
 package struct DemoFusionMethod: DenoisingMethod {
-    package let name = "demofusion"
-    package let summary = "native, then twice, three times … the side, each from the one before"
+    package let name: String
+    package let summary: String
 
     /// Exponents of c₁ (skip residual), c₂ (global path) and c₃ (blur): the paper's.
     private static let powers = (residual: 3.0, global: 1.0, blur: 1.0)
@@ -19,22 +19,41 @@ package struct DemoFusionMethod: DenoisingMethod {
     private static let sigma = 0.8
 
     private let hasGlobalPath: Bool
+    /// What the lattices of the global path exchange.
+    private let interaction: InteractionMode
 
     package init() { self.init(hasGlobalPath: true) }
 
     /// Without the global path (c₂ = 0): windows alone.
-    init(hasGlobalPath: Bool) { self.hasGlobalPath = hasGlobalPath }
+    init(hasGlobalPath: Bool) {
+        self.init(
+            name: "demofusion",
+            summary: "native, then twice, three times … the side, each from the one before",
+            hasGlobalPath: hasGlobalPath, interaction: .off)
+    }
+
+    /// A method that changes what lattices exchange.
+    init(
+        name: String, summary: String, hasGlobalPath: Bool = true, interaction: InteractionMode
+    ) {
+        self.name = name
+        self.summary = summary
+        self.hasGlobalPath = hasGlobalPath
+        self.interaction = interaction
+    }
 
     package func plan(for request: PlanRequest) throws(PlanningError) -> DenoisingPlan {
         try request.checkCommon()
         try request.refuse(
             [
                 ("a number of structure steps", request.structureSteps != nil),
-                ("pixel interaction", request.interaction != nil),
+                ("pixel interaction", request.interaction != nil && interaction == .off),
                 ("compatibility with published code", request.compatibility != nil),
             ], method: name)
         let sizes = request.multipleSizes
-        let resolved = try request.resolvedForWindows(isPlain: sizes.count == 1)
+        var resolved = try request.resolvedForWindows(isPlain: sizes.count == 1)
+        resolved.interaction =
+            interaction == .off || sizes.count == 1 ? nil : request.interaction ?? interaction
         var phases = [try resolved.wholePhase(named: "base", of: sizes[0])]
         for (before, size) in zip(sizes, sizes.dropFirst()) {
             let name = "enlargement \(phases.count)"
@@ -74,7 +93,7 @@ package struct DemoFusionMethod: DenoisingMethod {
             from: Self.sigma, to: Self.sigma / 100, power: Self.powers.blur)
         return [
             ViewGroup(
-                geometry: .lattices(lattices, .off),
+                geometry: .lattices(lattices, request.interaction ?? .off),
                 source: scale == 1 ? .canvas : .blurred(kernelSize: 2 * scale - 1, sigma: sigma),
                 conditioning: request.viewConditioning,
                 guidanceScale: request.refinementGuidanceScale ?? request.guidanceScale,

@@ -19,6 +19,8 @@ package enum DenoisingMethods {
         ScaleDiffMethod(),
         CutDiffusionMethod(),
         DemoFusionMethod(),
+        AccDiffusionMethod(),
+        RectifiedHRMethod(),
         MultiDiffusionMethod(),
         SpotDiffusionMethod(),
         DirectMethod(),
@@ -94,24 +96,27 @@ extension PlanRequest {
         return grid
     }
 
-    /// All steps on a latent in one view, padded to what the network takes.
+    /// All steps, or those of a schedule, on a latent in one view, padded to what the network takes.
     func wholePhase(
-        named name: String, of latent: Extent, feather: Feather = .uniform
+        named name: String, of latent: Extent, feather: Feather = .uniform,
+        schedule: PhaseSchedule? = nil
     ) throws(PlanningError) -> PlanPhase {
+        let steps: PhaseSchedule
+        if let schedule { steps = schedule } else { steps = try self.schedule() }
         let canvas = Extent(
             height: latent.height.roundedUp(toMultipleOf: model.sizeMultiple),
             width: latent.width.roundedUp(toMultipleOf: model.sizeMultiple))
         let grid = WindowGrid(
             canvas: canvas, window: canvas, stride: min(canvas.height, canvas.width))
         let stage = PlanStage(
-            name: name, steps: 0..<steps,
+            name: name, steps: 0..<steps.count,
             groups: [
                 ViewGroup(
                     geometry: .windows(grid), conditioning: viewConditioning,
                     guidanceScale: guidanceScale, feather: feather)
             ])
         return PlanPhase(
-            name: name, latent: latent, canvas: canvas, schedule: try schedule(), stages: [stage])
+            name: name, latent: latent, canvas: canvas, schedule: steps, stages: [stage])
     }
 
     /// What windows are told, by the request's crops and compatibility.

@@ -28,6 +28,17 @@ extension PlanRequest {
         return [nativeLatent] + between.map { reduced(by: growth / Double($0)) } + [latent]
     }
 
+    /// Extents of every phase's latent: `count` of them, two or more, from about native area to the
+    /// picture's, each side growing by as much from phase to phase.
+    func evenSizes(_ count: Int) -> [Extent] {
+        let growth = (Double(latent.area) / Double(model.nativeSide * model.nativeSide))
+            .squareRoot()
+        let between = (1..<count - 1).map { number in
+            reduced(by: growth / (1 + (growth - 1) * Double(number) / Double(count - 1)))
+        }
+        return [nativeLatent] + between + [latent]
+    }
+
     private func reduced(by scale: Double) -> Extent {
         Extent(
             height: max(1, Int((Double(latent.height) / scale).rounded())),

@@ -23,13 +23,15 @@ extension PlanRequest {
         return grid
     }
 
-    /// Windows of a phase that refines, by the request's crops and guidance.
-    func refiningGroup(_ grid: WindowGrid, share: StepWeight = .one) -> ViewGroup {
+    /// Windows of a phase that refines, by the request's crops and, unless it is given, guidance.
+    func refiningGroup(
+        _ grid: WindowGrid, share: StepWeight = .one, guidanceScale: Double? = nil
+    ) -> ViewGroup {
         ViewGroup(
             geometry: .windows(grid),
             conditioning: windowCrops ?? false ? .cappedCrop : viewConditioning,
-            guidanceScale: refinementGuidanceScale ?? guidanceScale, feather: feather,
-            share: share)
+            guidanceScale: guidanceScale ?? refinementGuidanceScale ?? self.guidanceScale,
+            feather: feather, share: share)
     }
 
     /// Extents in pixels of the picture that a latent decodes to.

@@ -21,18 +21,28 @@ package struct Sampler: Equatable, Sendable {
     package func schedule(
         length: Int, last count: Int? = nil
     ) throws(PlanningError) -> PhaseSchedule {
+        try schedule(length: length, steps: length - (count ?? length)..<length)
+    }
+
+    /// Some steps of a schedule of `length`: see ``PhaseSchedule``. Throws
+    /// ``PlanningError/unsampled(_:)`` when there is no such schedule.
+    package func schedule(
+        length: Int, steps: Range<Int>
+    ) throws(PlanningError) -> PhaseSchedule {
         do {
             let scheduler = try Schedulers.entry(named: name, configuration: configuration)
                 .makeScheduler(configuration: configuration, steps: length)
-            return PhaseSchedule(name: name, scheduler: scheduler, last: count ?? length)
+            return PhaseSchedule(name: name, scheduler: scheduler, steps: steps)
         } catch {
             throw .unsampled(error)
         }
     }
 }
 
-/// The timesteps of a phase: a schedule, or its last part for a phase that starts from a picture
-/// under a little noise ("SDEdit", Meng et al. 2021, arXiv 2108.01073, algorithm 1).
+/// The timesteps of a phase: a schedule, or a part of it. A phase that begins in its middle starts
+/// from a picture under a little noise ("SDEdit", Meng et al. 2021, arXiv 2108.01073, algorithm 1);
+/// one that ends before it does leaves the clean x̂₀ that its last prediction means, for another to
+/// go on with (MegaFusion, arXiv 2408.11001).
 package struct PhaseSchedule: Sendable {
     /// The scheduler's registered name.
     package let name: String
@@ -45,22 +55,29 @@ package struct PhaseSchedule: Sendable {
 
     private let scheduler: any Scheduler
 
-    /// The last `count` steps of a scheduler, at most all of them and at least one.
-    package init(name: String, scheduler: any Scheduler, last count: Int) {
+    /// Some steps of a scheduler, at least one.
+    package init(name: String, scheduler: any Scheduler, steps: Range<Int>) {
         precondition(
-            (1...scheduler.timesteps.count).contains(count), "a phase takes some of the steps")
+            !steps.isEmpty && steps.clamped(to: scheduler.timesteps.indices) == steps,
+            "a phase takes some of the steps")
         self.name = name
         self.scheduler = scheduler
-        first = scheduler.timesteps.count - count
-        timesteps = Array(scheduler.timesteps.dropFirst(first))
-        arrivals = (first..<first + count).map { scheduler.sigma(after: StepIndex($0)) }
+        first = steps.lowerBound
+        timesteps = Array(scheduler.timesteps[steps])
+        let isCut = steps.upperBound < scheduler.timesteps.count
+        arrivals = steps.map { step in
+            isCut && step == steps.upperBound - 1 ? 0 : scheduler.sigma(after: StepIndex(step))
+        }
     }
 
     /// Number of steps.
     package var count: Int { timesteps.count }
 
-    /// Length of the schedule that this is the end of.
-    package var length: Int { first + count }
+    /// Length of the schedule that this is a part of.
+    package var length: Int { scheduler.timesteps.count }
+
+    /// Whether it ends before the schedule does.
+    package var isCut: Bool { first + count < length }
 
     /// What the network predicts.
     package var predictionType: PredictionType { scheduler.predictionType }
@@ -76,8 +93,11 @@ extension PhaseSchedule {
         scheduler.scaledModelInput(sample, at: StepIndex(first + step))
     }
 
-    /// See ``Scheduler/step(prediction:sample:at:)``.
+    /// See ``Scheduler/step(prediction:sample:at:)``; to x̂₀ at the end of a schedule that is cut.
     package func step(prediction: Latent, sample: Latent, at step: Int) -> Latent {
+        if isCut, step == count - 1 {
+            return clean(prediction: prediction, sample: sample, at: step)
+        }
         var scheduler = scheduler
         return scheduler.step(prediction: prediction, sample: sample, at: StepIndex(first + step))
     }
@@ -101,7 +121,7 @@ extension PhaseSchedule {
 extension PhaseSchedule: Equatable {
     /// By the numbers: what makes them is the same where they are.
     package static func == (one: PhaseSchedule, other: PhaseSchedule) -> Bool {
-        one.name == other.name && one.first == other.first
+        one.name == other.name && one.first == other.first && one.length == other.length
             && one.timesteps == other.timesteps && one.arrivals == other.arrivals
             && one.predictionType == other.predictionType
             && one.initialNoiseSigma == other.initialNoiseSigma

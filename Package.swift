@@ -159,7 +159,7 @@ let package = Package(
         library(
             "TextToImage",
             [
-                "Tensors", "Sampling", "Denoising", "DiffusionModels", "ImageOutput",
+                "Tensors", "Sampling", "Denoising", "DiffusionModels", "ImageInput", "ImageOutput",
                 "DurableFiles", "Locking",
             ]
         ),
@@ -177,8 +177,9 @@ let package = Package(
                 "TextToImage", "JobService", "Comparison", "ClusterRuntime", "ClusterLaunch",
                 "ClusterSimulation",
                 "ZeroMQTransport", "ClusterCore",
-                "WireCodec", "DefaultModel", "DiffusionModels", "ComputeBackends", "ImageOutput",
-                "DurableFiles", "Denoising", "FaultInjection", "OutputChannels", "Sampling",
+                "WireCodec", "DefaultModel", "DiffusionModels", "ComputeBackends", "ImageInput",
+                "ImageOutput", "DurableFiles", "Denoising", "FaultInjection", "OutputChannels",
+                "Sampling",
                 "Tensors", arguments, heap, logging, lifecycle, unixSignals,
             ],
             swiftSettings: house
@@ -197,7 +198,7 @@ let package = Package(
         tests("NetworkAddressesTests", ["NetworkAddresses"]),
         tests("ImageFiltersTests", ["ImageFilters", "Tensors"]),
         tests("SamplingTests", ["Sampling", "Tensors"], exclude: ["Goldens"]),
-        tests("DenoisingTests", ["Denoising", "Sampling", "Tensors"]),
+        tests("DenoisingTests", ["Denoising", "ImageFilters", "Sampling", "Tensors"]),
         tests("ClusterCoreTests", ["ClusterCore", deque, ordered]),
         tests("ClusterSimulationTests", ["ClusterSimulation", "ClusterCore"]),
         .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
@@ -225,8 +226,8 @@ let package = Package(
         tests(
             "TextToImageTests",
             [
-                "TextToImage", "DiffusionModels", "ComputeBackends", "ImageOutput", "DurableFiles",
-                "Denoising", "Tensors",
+                "TextToImage", "DiffusionModels", "ComputeBackends", "ImageInput", "ImageOutput",
+                "DurableFiles", "Denoising", "Tensors",
             ]
         ),
         tests("DurableFilesTests", ["DurableFiles"]),
@@ -242,7 +243,9 @@ let package = Package(
                 "Denoising", "Locking", "Tensors", logging,
             ]
         ),
-        tests("EndToEndTests", ["tessera", "ImageOutput", arguments, subprocess, systemPackage]),
+        tests(
+            "EndToEndTests",
+            ["tessera", "DurableFiles", "ImageOutput", arguments, subprocess, systemPackage]),
     ]
 )
 

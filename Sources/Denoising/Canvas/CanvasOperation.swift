@@ -1,5 +1,8 @@
 /// What happens to the whole canvas between phases: a pure function of the state, as a value.
 package enum CanvasOperation: Hashable, Sendable {
+    /// The picture that the plan starts from, of `source` pixels, is brought to `size` pixels and
+    /// encoded to the phase's latent: see ``PictureEncoding``.
+    case encode(source: Extent, size: Extent)
     /// The latent is decoded, the picture enlarged to so many pixels by bicubic interpolation and
     /// encoded to the phase's latent: see ``Redrawing``.
     case redraw(picture: Extent)
@@ -8,7 +11,8 @@ package enum CanvasOperation: Hashable, Sendable {
     case boost(factor: Double, low: Extent)
     /// Keeps the canvas under a name, reduced to `low`.
     case keep(String, low: Extent)
-    /// Noise is added up to the level of the phase's first step.
+    /// Noise is added up to the level of the phase's first step: in the first phase the noise that
+    /// the run starts from, in each other one noise that is drawn for it.
     case renoise
 }
 

@@ -37,10 +37,7 @@ package enum DenoisingMethods {
 extension PlanRequest {
     /// The checks every method needs, before any arithmetic on the numbers.
     func checkCommon() throws(PlanningError) {
-        let native = model.nativePixels
-        guard height >= native, width >= native else {
-            throw .belowNative(height: height, width: width, nativePixels: native)
-        }
+        try checkNative()
         let limit = PlanLimits.pixelsPerSide
         guard height <= limit, width <= limit else {
             throw .tooLarge(height: height, width: width, limit: limit)
@@ -55,6 +52,22 @@ extension PlanRequest {
         guard guidanceRescale >= 0, guidanceRescale <= 1 else {
             throw .invalidNumber(
                 "guidance rescale", value: guidanceRescale, expected: "between 0 and 1")
+        }
+    }
+
+    /// What starts from noise is as large as the model was trained on; a picture has its shape.
+    private func checkNative() throws(PlanningError) {
+        let native = model.nativePixels
+        guard image != nil else {
+            guard height >= native, width >= native else {
+                throw .belowNative(height: height, width: width, nativePixels: native)
+            }
+            return
+        }
+        let shortest = model.sizeMultiple * model.scaleFactor
+        guard max(height, width) >= native, min(height, width) >= shortest else {
+            throw .belowNativeOfImage(
+                height: height, width: width, nativePixels: native, shortest: shortest)
         }
     }
 
@@ -95,9 +108,7 @@ extension PlanRequest {
     func wholePhase(
         named name: String, of latent: Extent, feather: Feather = .uniform
     ) throws(PlanningError) -> PlanPhase {
-        let canvas = Extent(
-            height: latent.height.roundedUp(toMultipleOf: model.sizeMultiple),
-            width: latent.width.roundedUp(toMultipleOf: model.sizeMultiple))
+        let canvas = wholeCanvas(of: latent)
         let grid = WindowGrid(
             canvas: canvas, window: canvas, stride: min(canvas.height, canvas.width))
         let stage = PlanStage(
@@ -105,6 +116,13 @@ extension PlanRequest {
             conditioning: viewConditioning, guidanceScale: guidanceScale, feather: feather)
         return PlanPhase(
             name: name, latent: latent, canvas: canvas, schedule: try schedule(), stages: [stage])
+    }
+
+    /// The canvas of a latent in one view: multiples of what the network takes.
+    func wholeCanvas(of latent: Extent) -> Extent {
+        Extent(
+            height: latent.height.roundedUp(toMultipleOf: model.sizeMultiple),
+            width: latent.width.roundedUp(toMultipleOf: model.sizeMultiple))
     }
 
     /// What windows are told, by the request's crops and compatibility.

@@ -8,6 +8,9 @@ internal import Sampling
 /// picture's (the structure guidance of ScaleDiff, with constant weight and a wider band), and
 /// windows are told their place in a picture of at most four native sides. At native size this is
 /// the plain sampler.
+///
+/// Where the request brings a picture, the first phase is made of that instead of noise: at about
+/// native size, or, where the picture has that already, at its first enlargement.
 package struct UpscaleMethod: DenoisingMethod {
     package let name = "upscale"
     package let summary = "a native picture, enlarged and refined in turn: one scene at any size"
@@ -27,6 +30,7 @@ package struct UpscaleMethod: DenoisingMethod {
             ], method: name)
         let sizes = Self.sizes(for: request)
         var resolved = request
+        resolved.image?.strength = try Self.strength(of: request.image)
         resolved.refinementGuidanceScale = request.refinementGuidanceScale ?? request.guidanceScale
         resolved.sizeConditioning = request.sizeConditioning ?? .native
         resolved.stride = try request.checkedStride(
@@ -34,68 +38,95 @@ package struct UpscaleMethod: DenoisingMethod {
         resolved.jitter = request.jitter ?? true
         resolved.windowCrops = request.windowCrops ?? true
         resolved.feather = request.feather == .uniform ? .cosine : request.feather
-        if sizes.count == 1 {
+        if sizes.count == 1, request.image == nil || request.isWhole(sizes[0]) {
             (resolved.stride, resolved.jitter, resolved.windowCrops) = (nil, nil, nil)
             resolved.refinementGuidanceScale = nil
             resolved.feather = request.feather
         }
-        var phases = [try resolved.wholePhase(named: "base", of: sizes[0])]
+        var phases: [PlanPhase]
+        if let image = resolved.image {
+            phases = [try start(from: image, at: sizes[0], for: resolved)]
+        } else {
+            phases = [try resolved.wholePhase(named: "base", of: sizes[0])]
+        }
         for (number, size) in sizes.enumerated().dropFirst() {
-            phases.append(try refinement(number, to: size, for: resolved))
+            phases.append(try enlargement(number, to: size, for: resolved))
         }
         return DenoisingPlan(method: name, request: resolved, phases: phases)
     }
 
-    private func refinement(
+    /// A phase that goes on from what the one before it leaves.
+    private func enlargement(
         _ number: Int, to latent: Extent, for request: PlanRequest
     ) throws(PlanningError) -> PlanPhase {
-        let model = request.model
-        let multiple = model.sizeMultiple
-        let window = Extent(
-            height: min(model.nativeSide, latent.height.roundedUp(toMultipleOf: multiple)),
-            width: min(model.nativeSide, latent.width.roundedUp(toMultipleOf: multiple)))
-        let canvas = Extent(
-            height: max(latent.height, window.height), width: max(latent.width, window.width))
-        let grid = WindowGrid(
-            canvas: canvas, window: window,
-            stride: min(request.stride ?? model.nativeSide, window.height, window.width),
-            moving: request.jitter ?? false ? .together : .none)
-        guard grid.count <= PlanLimits.viewsPerStep else {
-            throw .tooManyViews(grid.count, limit: PlanLimits.viewsPerStep)
-        }
-        let schedule = try Self.schedule(to: latent, for: request)
-        let low = Extent(height: max(1, latent.height / 2), width: max(1, latent.width / 2))
+        let scale = request.model.scaleFactor
+        return try refinement(
+            named: "enlargement \(number)", of: latent,
+            madeBy: .redraw(
+                picture: Extent(height: latent.height * scale, width: latent.width * scale)),
+            isEnlarged: true, isWhole: false, schedule: try Self.schedule(to: latent, for: request),
+            for: request)
+    }
+
+    /// A latent of which some is noise, refined, in one view when `isWhole`. What is larger than
+    /// two of its cells is held where windows do not see the whole, and where the picture
+    /// `isEnlarged` from fewer pixels.
+    private func refinement(
+        named name: String, of latent: Extent, madeBy source: CanvasOperation, isEnlarged: Bool,
+        isWhole: Bool, schedule: PhaseSchedule, for request: PlanRequest
+    ) throws(PlanningError) -> PlanPhase {
+        let canvas = isWhole ? request.wholeCanvas(of: latent) : request.windowCanvas(of: latent)
+        let isHeld = isEnlarged || !isWhole
+        let (low, kept) = (latent.halved, canvas.halved)
+        var entry = [source]
+        if isEnlarged { entry.append(.boost(factor: Self.boost, low: low)) }
+        if isHeld { entry.append(.keep("low", low: kept)) }
+        let isTold = request.windowCrops ?? false
         let stage = PlanStage(
-            name: "refinement", steps: 0..<schedule.count, geometry: .windows(grid),
-            conditioning: request.windowCrops ?? false ? .cappedCrop : request.viewConditioning,
+            name: "refinement", steps: 0..<schedule.count,
+            geometry: .windows(try windows(over: canvas, isWhole: isWhole, for: request)),
+            conditioning: isTold && !isWhole ? .cappedCrop : request.viewConditioning,
             guidanceScale: request.refinementGuidanceScale ?? request.guidanceScale,
-            feather: request.feather, after: [.holdLow("low")])
+            feather: isWhole ? .uniform : request.feather, after: isHeld ? [.holdLow("low")] : [])
         return PlanPhase(
-            name: "enlargement \(number)", latent: latent, canvas: canvas,
-            entry: [
-                .redraw(
-                    picture: Extent(
-                        height: latent.height * model.scaleFactor,
-                        width: latent.width * model.scaleFactor)),
-                .boost(factor: Self.boost, low: low),
-                .keep("low", low: low),
-                .renoise,
-            ],
+            name: name, latent: latent, canvas: canvas, entry: entry + [.renoise],
             schedule: schedule, stages: [stage])
     }
 
+    private func windows(
+        over canvas: Extent, isWhole: Bool, for request: PlanRequest
+    ) throws(PlanningError) -> WindowGrid {
+        let side = isWhole ? max(canvas.height, canvas.width) : request.model.nativeSide
+        let window = Extent(height: min(side, canvas.height), width: min(side, canvas.width))
+        let stride = isWhole ? side : request.stride ?? side
+        let grid = WindowGrid(
+            canvas: canvas, window: window, stride: min(stride, window.height, window.width),
+            moving: request.jitter ?? false && !isWhole ? .together : .none)
+        guard grid.count <= PlanLimits.viewsPerStep else {
+            throw .tooManyViews(grid.count, limit: PlanLimits.viewsPerStep)
+        }
+        return grid
+    }
+
     /// Extents of every phase's latent: from about native area to the picture's, each side growing
-    /// by the same factor of at most two from phase to phase.
+    /// by the same factor of at most two from phase to phase. Of a picture every one has the shape;
+    /// from one that has native area on, its own size is none of them.
     static func sizes(for request: PlanRequest) -> [Extent] {
         let (latent, native) = (request.latent, request.model.nativeSide)
+        let nativeArea = Double(native * native)
+        let start = max(nativeArea, request.imageCells ?? 0)
         var enlargements = 0
-        while native * native << (2 * enlargements) < latent.area { enlargements += 1 }
+        while start * Double(1 << (2 * enlargements)) < Double(latent.area) { enlargements += 1 }
         guard enlargements > 0 else { return [latent] }
-        let growth = Double(latent.area) / Double(native * native)
-        let logarithm = Elementary.logarithm(growth) / Double(2 * enlargements)
-        return (0...enlargements).map { number in
+        let logarithm =
+            Elementary.logarithm(Double(latent.area) / start) / Double(2 * enlargements)
+        let startsAtImage = request.imageCells.map { $0 >= nativeArea } ?? false
+        let first = startsAtImage ? 1 : 0
+        return (first...enlargements).map { number in
             if number == enlargements { return latent }
-            if number == 0 { return nativeSize(like: latent, model: request.model) }
+            if number == 0, request.image == nil {
+                return nativeSize(like: latent, model: request.model)
+            }
             let scale = Elementary.exponential(logarithm * Double(enlargements - number))
             return Extent(
                 height: max(1, Int((Double(latent.height) / scale).rounded())),
@@ -116,16 +147,86 @@ package struct UpscaleMethod: DenoisingMethod {
     }
 
     /// The last steps of a schedule: about a quarter of those from noise to picture, over the
-    /// lower part of the noise: the larger the picture, the less of it may still change.
+    /// lower part of the noise: the larger the picture, the less of it may still change, and never
+    /// more than of the picture that it is made of.
     private static func schedule(
         to latent: Extent, for request: PlanRequest
     ) throws(PlanningError) -> PhaseSchedule {
         let native = request.model.nativeSide * request.model.nativeSide
-        let strength =
+        let usual =
             latent.area <= 64 * native ? 0.4 : latent.area <= 256 * native ? 0.28 : 0.2
+        let strength = min(usual, request.image?.strength ?? usual)
         let count = max(1, Int((Double(request.steps) * 0.24).rounded()))
         let limit = request.sampler.configuration.trainTimesteps ?? 1000
         let length = min(Int((Double(count) / strength).rounded()), max(count, limit))
         return try request.sampler.schedule(length: length, last: count)
     }
+}
+
+// MARK: - From a picture
+
+extension UpscaleMethod {
+    /// How much of a picture changes unless somebody says otherwise.
+    package static let usualStrength = 0.3
+
+    private static func strength(of image: StartImage?) throws(PlanningError) -> Double {
+        let strength = image?.strength ?? usualStrength
+        guard strength > 0, strength <= 1 else {
+            throw .invalidNumber("strength", value: strength, expected: "above 0 and at most 1")
+        }
+        return strength
+    }
+
+    /// The first phase of a plan that starts from a picture.
+    private func start(
+        from image: StartImage, at latent: Extent, for request: PlanRequest
+    ) throws(PlanningError) -> PlanPhase {
+        let strength = try Self.strength(of: image)
+        let count = max(1, Int((Double(request.steps) * strength).rounded()))
+        let size = request.pixels(of: latent)
+        return try refinement(
+            named: "picture", of: latent, madeBy: .encode(source: image.extent, size: size),
+            isEnlarged: size.area > image.extent.area, isWhole: request.isWhole(latent),
+            schedule: try request.sampler.schedule(length: request.steps, last: count),
+            for: request)
+    }
+}
+
+extension PlanRequest {
+    /// The area that the picture to start from has in cells of the latent that is asked for.
+    fileprivate var imageCells: Double? {
+        image.map { Double(latent.area) * Double($0.extent.area) / Double(height * width) }
+    }
+
+    /// Whether a latent is of native area, but for what rounds its sides: the network sees it as a
+    /// whole.
+    fileprivate func isWhole(_ latent: Extent) -> Bool {
+        let native = model.nativeSide * model.nativeSide
+        return latent.area <= native + (latent.height + latent.width) / 2
+    }
+
+    /// The canvas of a latent in native windows, or in narrower ones where it is narrower.
+    fileprivate func windowCanvas(of latent: Extent) -> Extent {
+        let whole = wholeCanvas(of: latent)
+        return Extent(
+            height: max(latent.height, min(model.nativeSide, whole.height)),
+            width: max(latent.width, min(model.nativeSide, whole.width)))
+    }
+
+    /// The pixels of a latent that are the picture's: all but those that fill its last cells, to
+    /// whatever size it is reduced.
+    fileprivate func pixels(of latent: Extent) -> Extent {
+        func side(_ pixels: Int, _ cells: Int, of whole: Int) -> Int {
+            let side = Double(pixels) * Double(cells) / Double(whole)
+            return min(max(1, Int(side.rounded())), cells * model.scaleFactor)
+        }
+        return Extent(
+            height: side(height, latent.height, of: self.latent.height),
+            width: side(width, latent.width, of: self.latent.width))
+    }
+}
+
+extension Extent {
+    /// Half of it, rounded down.
+    fileprivate var halved: Extent { Extent(height: max(1, height / 2), width: max(1, width / 2)) }
 }

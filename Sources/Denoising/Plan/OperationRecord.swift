@@ -1,4 +1,19 @@
+internal import ImageFilters
 internal import Sampling
+
+/// A noise level σ; infinite ones are the text `Infinity`, for which JSON has no number.
+struct NoiseLevel: Encodable {
+    let sigma: Double
+
+    func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        if sigma.isFinite {
+            try container.encode(sigma)
+        } else {
+            try container.encode("Infinity")
+        }
+    }
+}
 
 /// An operation in a ``PlanDocument``: its kind and what belongs to it.
 struct OperationRecord: Encodable {
@@ -14,7 +29,7 @@ struct OperationRecord: Encodable {
     var columns: [Int]?
     var purpose: UInt32?
     var step: Int?
-    var sigma: Double?
+    var sigma: NoiseLevel?
 
     init(kind: String) { self.kind = kind }
 
@@ -24,6 +39,13 @@ struct OperationRecord: Encodable {
             self.init(kind: "hold_low")
             self.name = name
         }
+    }
+
+    /// What has to do with a picture of so many pixels.
+    init(kind: String, of picture: Extent, filter: ResamplingFilter? = nil) {
+        self.init(kind: kind)
+        (height, width) = (picture.height, picture.width)
+        self.filter = filter?.rawValue
     }
 
     /// `decode` or `encode` in the tiles of a grid.
@@ -39,14 +61,20 @@ extension DenoisingPlan {
     /// What an operation of a phase's entry does, piece by piece.
     func records(of operation: CanvasOperation, inPhase phase: Int) -> [OperationRecord] {
         switch operation {
+        case .encode(let source, let size):
+            let encoding = PictureEncoding(of: source, size: size, to: tiles(ofPhase: phase))
+            return [
+                OperationRecord(kind: "picture", of: source),
+                OperationRecord(kind: "resize_picture", of: size, filter: encoding.filter),
+                OperationRecord(kind: "pad_picture", of: encoding.target.pixels),
+                OperationRecord(kind: "encode", tiles: encoding.target),
+            ]
         case .redraw(let picture):
             let redrawing = Redrawing(
                 from: phases[phase - 1].latent, to: phases[phase].latent, model: request.model)
-            var resize = OperationRecord(kind: "resize_picture")
-            (resize.height, resize.width) = (picture.height, picture.width)
-            resize.filter = "bicubic"
             return [
-                OperationRecord(kind: "decode", tiles: redrawing.source), resize,
+                OperationRecord(kind: "decode", tiles: redrawing.source),
+                OperationRecord(kind: "resize_picture", of: picture, filter: .bicubic),
                 OperationRecord(kind: "encode", tiles: redrawing.target),
             ]
         case .boost(let factor, let low):
@@ -59,9 +87,11 @@ extension DenoisingPlan {
             return [record]
         case .renoise:
             var record = OperationRecord(kind: "renoise")
-            record.purpose = RandomPurpose.renoise.rawValue
-            record.step = steps(ofPhase: phase).lowerBound
-            record.sigma = phases[phase].schedule.timesteps[0].sigma
+            if phase > 0 {
+                record.purpose = RandomPurpose.renoise.rawValue
+                record.step = steps(ofPhase: phase).lowerBound
+            }
+            record.sigma = NoiseLevel(sigma: phases[phase].schedule.timesteps[0].sigma)
             return [record]
         }
     }

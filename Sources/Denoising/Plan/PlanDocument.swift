@@ -10,19 +10,22 @@ internal import Tensors
 /// x mod width), and what the phase leaves is its top left corner. A phase has `name`, `latent`,
 /// `canvas`, `entry` and `steps`.
 ///
-/// `entry` makes the latent out of what the phase before left, operation by operation (none in the
-/// first phase, which starts from the noise times `initial_noise_sigma`), by its `kind`:
+/// `entry` makes the latent out of what the phase before left, operation by operation, by its
+/// `kind`. A first phase without any starts from the noise times `initial_noise_sigma`; one that
+/// begins with `picture` is made of that, the one of `request.image`'s digest.
+/// - `picture`: that of `height` and `width` in pixels, from 0 to 1;
+/// - `pad_picture`: its last column and row are repeated up to `height` and `width` in pixels;
 /// - `decode`: in tiles of `tile` cells, `rows` and `columns` where they begin; each fades in over
 ///   its left and upper neighbours along a linear ramp; clamped to 0 ... 1;
-/// - `resize_picture`: to `height` and `width` in pixels, `filter: "bicubic"` (a = −0.75, corners
-///   not aligned), clamped;
+/// - `resize_picture`: to `height` and `width` in pixels, corners not aligned, clamped; `filter` is
+///   `bicubic` (a = −0.75) or `antialiased-bilinear`;
 /// - `encode`: likewise in tiles; the autoencoder's mean times its scaling factor;
 /// - `boost`: x ← L + `factor` · (x − L), L being x reduced to `low` (bilinear with antialiasing)
 ///   and enlarged again (bilinear);
-/// - `keep`: x reduced to `low` likewise is kept as `name`;
+/// - `keep`: x, continued to the canvas, reduced to `low` likewise, is kept as `name`;
 /// - `renoise`: noise is added up to the `sigma` of the first step: to x·√ᾱ + √(1−ᾱ)·noise, or to
 ///   x + sigma·noise under euler; the noise is drawn with `purpose`, `step` and the number of
-///   channel and row together.
+///   channel and row together, or, without them, that which the run starts from.
 ///
 /// Each step has `index`, `timestep`, `sigma`, `next_sigma`, `alpha_cumprod`,
 /// `next_alpha_cumprod`, `guidance_scale`, `before`, `after`, `view_count` and, expanded, `views`.
@@ -40,8 +43,8 @@ internal import Tensors
 ///
 /// and has `weight`, `feather` unless uniform (with `row_weights` and `column_weights`, whose
 /// product times `weight` is the weight of a position), `time_ids` and `task`. All numbers are
-/// latents but `request.width`, `request.height`, `time_ids` and those of `resize_picture`, which
-/// are pixels. An infinite `sigma` (zero terminal SNR) is the string "Infinity", as JSON has no
+/// latents but `request.width`, `request.height`, `time_ids` and those of `picture`,
+/// `pad_picture` and `resize_picture`, which are pixels. An infinite `sigma` (zero terminal SNR) is the string "Infinity", as JSON has no
 /// number for it.
 package struct PlanDocument: Encodable {
     package let plan: DenoisingPlan
@@ -115,6 +118,13 @@ package struct PlanDocument: Encodable {
         try fields.encodeIfPresent(request.sizeConditioning, forKey: "size_conditioning")
         try fields.encodeIfPresent(request.interaction, forKey: "interaction")
         try fields.encode(request.feather, forKey: "feather")
+        if let image = request.image {
+            var record = fields.nestedContainer(keyedBy: Key.self, forKey: "image")
+            try record.encode(image.digest, forKey: "digest")
+            try record.encode(image.extent.height, forKey: "height")
+            try record.encode(image.extent.width, forKey: "width")
+            try record.encodeIfPresent(image.strength, forKey: "strength")
+        }
         try fields.encodeIfPresent(request.compatibility, forKey: "compat")
         try fields.encode(request.viewsPerTask, forKey: "views_per_task")
         try fields.encode(request.model.nativeSide, forKey: "native_window")
@@ -144,13 +154,10 @@ package struct PlanDocument: Encodable {
     private func encodeLevel(
         _ sigma: Double, prefix: String, in fields: inout KeyedEncodingContainer<Key>
     ) throws {
-        let (name, alpha) = (Key(stringLiteral: prefix + "sigma"), prefix + "alpha_cumprod")
-        if sigma.isFinite {
-            try fields.encode(sigma, forKey: name)
-        } else {
-            try fields.encode("Infinity", forKey: name)
-        }
-        try fields.encode(1 / (1 + sigma * sigma), forKey: Key(stringLiteral: alpha))
+        try fields.encode(
+            NoiseLevel(sigma: sigma), forKey: Key(stringLiteral: prefix + "sigma"))
+        try fields.encode(
+            1 / (1 + sigma * sigma), forKey: Key(stringLiteral: prefix + "alpha_cumprod"))
     }
 
     private func encode(

@@ -7,8 +7,8 @@ package struct PlanPhase: Equatable, Sendable {
     /// What the loop works on: the latent, or a little more to the right and downwards where the
     /// lattices or the network need multiples.
     package let canvas: Extent
-    /// What makes the canvas out of the phase's before; empty for the first one, which starts
-    /// from noise.
+    /// What makes the canvas out of the phase's before; in the first one out of noise and a picture,
+    /// and empty where it starts from noise alone.
     package let entry: [CanvasOperation]
     package let schedule: PhaseSchedule
     /// In order, without gaps, covering all steps of the phase.

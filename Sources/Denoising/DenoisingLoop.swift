@@ -22,9 +22,9 @@ package enum DenoisingError: Error, Equatable, CustomStringConvertible {
         case .unsuitableAnswer(let step, let task, let reason):
             "step \(step), task \(task): \(reason)"
         case .unsuitableTile(let reason):
-            "while the picture was enlarged: \(reason)"
+            "while the picture was enlarged or encoded: \(reason)"
         case .tileNotFinite(let place, let reason):
-            "while the picture was enlarged: " + place.sentence(reason)
+            "while the picture was enlarged or encoded: " + place.sentence(reason)
         case .pictureMissing:
             "the picture that this run starts from is needed, for nothing made of it is kept yet"
         case .unanswered(let step, let missing):

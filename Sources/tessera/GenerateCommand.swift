@@ -31,6 +31,8 @@ struct GenerateCommand: AsyncParsableCommand {
                 --fault 'task:drop@0.02;ack:delay=2s@1/50' --worker-fault '0:compute:slow=10x'
               tessera generate --prompt "a lake at dawn" --size 16x --output lake.png \\
                 --state-dir lake.state     (killed; then the same again with --resume)
+              tessera generate --prompt "a lake at dawn" --image photo.png --size 4x \\
+                --output large.png
             """
     )
 
@@ -105,11 +107,14 @@ struct GenerateCommand: AsyncParsableCommand {
         let (output, saveLatents) = try await places()
         let model = try options.model.open()
         let latents = try options.readInitialLatents()
-        let seed = options.seed.settled(kept: try state.keptRequest?.seed)
+        let kept = try state.keptRequest
+        let image = try options.readImage(kept: state.resume ? kept : nil)
+        let seed = options.seed.settled(kept: kept?.seed)
         if options.seed == .random { reporter.seed(seed) }
         let setup = try PictureSetup(
-            request: options.request(for: model, seed: seed, initialLatents: latents),
-            initialLatents: latents, model: model)
+            request: options.request(
+                for: model, seed: seed, initialLatents: latents, image: image),
+            initialLatents: latents, image: image, model: model)
         let weights = try model.fingerprint()
         reporter.planned(setup.picture)
 
@@ -170,6 +175,7 @@ struct GenerateCommand: AsyncParsableCommand {
     private func checkResults() throws {
         let results = [NamedFile("--output", output), NamedFile("--save-latents", saveLatents)]
         let others = [
+            NamedFile("--image", options.image),
             NamedFile("--join", cluster.listen == nil ? nil : cluster.join),
             NamedFile("--event-log", cluster.eventLog), NamedFile("--fault-log", faults.faultLog),
         ]

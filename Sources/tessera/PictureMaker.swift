@@ -31,16 +31,19 @@ struct PictureMaker: JobMaker {
             throw CommandFailure(
                 .usage, "the size should be like 4096x2048 or 4x, got '\(order.size)'")
         }
-        let extent = size.resolved(nativeSide: model.nativeSide)
+        let image = try order.image.map { try PictureFile(reading: $0) }
+        let extent = try size.resolved(nativeSide: model.nativeSide, image: image?.extent)
         var request = order.request
         (request.width, request.height) = extent
+        request.start(from: image)
         let latents = try order.initialLatents.map(LatentFile.read)
         request.initialLatents = latents?.digestText
-        _ = try PictureSetup(request: request, initialLatents: latents, model: model)
+        _ = try PictureSetup(
+            request: request, initialLatents: latents, image: image, model: model)
         let results = [
             NamedFile("--output", order.output), NamedFile("--save-latents", order.saveLatents),
         ]
-        try NamedFile.checkApart(results)
+        try NamedFile.checkApart(results + [NamedFile("--image", order.image)])
         try NamedFile.check(results, outside: stateDir)
         try AtomicFile.check(order.output, named: "--output")
         if let path = order.saveLatents { try AtomicFile.check(path, named: "--save-latents") }
@@ -58,8 +61,15 @@ struct PictureMaker: JobMaker {
                 "\(job.order.initialLatents ?? "") is another noise than when the job was "
                     + "submitted; submit it again under another id")
         }
+        let image = try job.order.image.map { try PictureFile(reading: $0, or: job.request) }
+        guard job.request.startsFrom(image) else {
+            throw CommandFailure(
+                .badData,
+                "\(job.order.image ?? "") shows another picture than when the job was submitted; "
+                    + "submit it again under another id")
+        }
         let setup = try PictureSetup(
-            request: job.request, initialLatents: latents, model: model)
+            request: job.request, initialLatents: latents, image: image, model: model)
         reporter.planned(setup.picture)
         onProgress(.step(done: 0, of: setup.picture.plan.stepCount))
         let provenance = setup.provenance(weights: weights, backend: backend)

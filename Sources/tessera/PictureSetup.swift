@@ -10,9 +10,15 @@ import TextToImage
 struct PictureSetup: Sendable {
     let picture: PicturePlan
     let noise: Latent
+    /// The picture that it starts from.
+    let image: PictureFile?
 
     /// Throws what is wrong with the request, or with the noise of `initialLatents`.
-    init(request: GenerationRequest, initialLatents: Latent?, model: ModelFolder) throws {
+    init(
+        request: GenerationRequest, initialLatents: Latent?, image: PictureFile? = nil,
+        model: ModelFolder
+    ) throws {
+        self.image = image
         picture = try PicturePlan(request: request, model: model)
         noise = try picture.initialNoise(from: initialLatents)
     }
@@ -42,7 +48,9 @@ struct PictureSetup: Sendable {
                     + "`tessera doctor` looks for damaged weights")
         }
         return PreparedPicture(
-            generator: ImageGenerator(picture: picture, conditioning: encoded.conditioning),
+            generator: ImageGenerator(
+                picture: picture, conditioning: encoded.conditioning,
+                openPicture: image?.opening),
             notes: encoded.truncations.map { "\($0)" } + picture.ignoredPrompt)
     }
 }

@@ -16,6 +16,7 @@ struct PlanCommand: ParsableCommand {
 
             EXAMPLES
               tessera plan --size 4x
+              tessera plan --image photo.png --size 4x
               tessera plan --size 4096x2048 --model sdxl --format json --expand > plan.json
             """
     )
@@ -46,7 +47,8 @@ struct PlanCommand: ParsableCommand {
         let seed = options.seed.settled()
         let reporter = RunReporter(json: false)
         if options.seed == .random { reporter.seed(seed) }
-        let request = options.request(for: model, seed: seed, initialLatents: latents)
+        let request = try options.request(
+            for: model, seed: seed, initialLatents: latents, image: try options.readImage())
         let picture = try PicturePlan(request: request, model: model)
         _ = try picture.initialNoise(from: latents)
         for note in picture.ignoredPrompt { reporter.note(note) }

@@ -25,6 +25,8 @@ struct SubmitCommand: AsyncParsableCommand {
               tessera submit --state-dir ~/tessera --prompt "a lake at dawn" --output lake.png
               tessera submit --state-dir ~/tessera --prompt "a lake at dawn" --output lake.png \\
                 --id lake-1 --watch
+              tessera submit --state-dir ~/tessera --prompt "a lake at dawn" --image photo.png \\
+                --size 4x --output large.png
             """
     )
 
@@ -109,6 +111,7 @@ struct SubmitCommand: AsyncParsableCommand {
             output: Self.absolute(output),
             saveLatents: saveLatents.map(Self.absolute),
             initialLatents: options.initialLatents.map(Self.absolute),
+            image: options.image.map(Self.absolute),
             // The coordinator has a model of its own; who names one means that very one.
             weights: options.model.model == nil
                 ? nil : try options.model.open().fingerprint().description

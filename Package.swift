@@ -159,8 +159,9 @@ let package = Package(
         library(
             "TextToImage",
             [
-                "Tensors", "Sampling", "Denoising", "DiffusionModels", "ImageInput", "ImageOutput",
-                "DurableFiles", "Locking",
+                "Tensors", "Sampling", "Denoising", "ComputeBackends", "DiffusionModels",
+                "ImageInput",
+                "ImageOutput", "DurableFiles", "Locking",
             ]
         ),
 

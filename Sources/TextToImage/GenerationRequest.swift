@@ -84,10 +84,7 @@ package struct GenerationRequest: Codable, Equatable, Sendable {
         self.rng = rng
     }
 
-    /// Whether it asks for the picture that this file holds, or for none where it is nil.
-    package func startsFrom(_ file: PictureFile?) -> Bool { image == file?.digest }
-
-    /// Asks for the picture that this file holds.
+    /// Asks for the picture that this file holds; nil starts from noise alone.
     package mutating func start(from file: PictureFile?) {
         image = file?.digest
         imageWidth = file?.extent.width

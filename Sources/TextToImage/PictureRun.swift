@@ -6,6 +6,8 @@ package import Tensors
 
 /// What a run tells on its way.
 package enum PictureRunEvent: Equatable, Sendable {
+    /// Something that a person should know, such as what was cut from the prompt.
+    case note(String)
     case progress(GenerationProgress)
     /// The run goes on after so many steps and so many tasks of the next; 0 and 0 when it was to go
     /// on and nothing was kept.

@@ -43,14 +43,12 @@ struct PlanCommand: ParsableCommand {
 
     func run() throws {
         let model = try options.model.open()
-        let latents = try options.readInitialLatents()
+        let inputs = try options.readInputs()
         let seed = options.seed.settled()
         let reporter = RunReporter(json: false)
         if options.seed == .random { reporter.seed(seed) }
-        let request = try options.request(
-            for: model, seed: seed, initialLatents: latents, image: try options.readImage())
-        let picture = try PicturePlan(request: request, model: model)
-        _ = try picture.initialNoise(from: latents)
+        let request = try options.request(for: model, seed: seed, inputs: inputs)
+        let picture = try PictureSetup(request: request, inputs: inputs, model: model).picture
         for note in picture.ignoredPrompt { reporter.note(note) }
         switch format {
         case .text:

@@ -173,21 +173,16 @@ struct RequestOptions: ParsableArguments {
 }
 
 extension RequestOptions {
-    /// The request for a model; what was left out becomes the defaults.
-    ///
-    /// Throws ``RequestError/shape(asked:image:)``.
+    /// The request for a model; what was left out becomes the defaults. Throws
+    /// ``RequestError/shape(asked:image:)``.
     func request(
-        for model: ModelFolder, seed: UInt64, initialLatents: Latent? = nil,
-        image: PictureFile? = nil
+        for model: ModelFolder, seed: UInt64, inputs: PictureInputs
     ) throws(RequestError) -> GenerationRequest {
-        let extent = try size.resolved(nativeSide: model.nativeSide, image: image?.extent)
-        var request = self.request(width: extent.width, height: extent.height, seed: seed)
-        request.initialLatents = initialLatents?.digestText
-        request.start(from: image)
-        return request
+        try request(width: 0, height: 0, seed: seed)
+            .resolved(size: size, with: inputs, nativeSide: model.nativeSide)
     }
 
-    /// The request for a picture of given extents, without a file's noise.
+    /// The request for a picture of given extents, without what files say.
     func request(width: Int, height: Int, seed: UInt64) -> GenerationRequest {
         var request = GenerationRequest(
             prompt: prompt ?? "",
@@ -212,22 +207,10 @@ extension RequestOptions {
         return request
     }
 
-    /// What `--initial-latents` names; nil without it.
-    func readInitialLatents() throws -> Latent? { try initialLatents.map(LatentFile.read) }
-
-    /// What `--image` names, read from its top to its end; nil without it. Where a run goes on with
-    /// a picture that is kept, the file need not be there any more.
-    func readImage(kept: GenerationRequest? = nil) throws -> PictureFile? {
-        try image.map { try PictureFile(reading: $0, or: kept) }
-    }
-}
-
-extension Latent {
-    /// What a request says about the noise that it starts from.
-    var digestText: String {
-        var digest = Fingerprinter()
-        digest.add(values)
-        return digest.fingerprint.description
+    /// What `--initial-latents` and `--image` name. Where a run goes on with a picture that is kept,
+    /// its file need not be there any more.
+    func readInputs(kept: GenerationRequest? = nil) throws -> PictureInputs {
+        try PictureInputs(initialLatents: initialLatents, image: image, kept: kept)
     }
 }
 

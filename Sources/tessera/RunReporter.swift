@@ -29,6 +29,7 @@ final class RunReporter: Sendable {
 
     func run(_ event: PictureRunEvent) {
         switch event {
+        case .note(let text): note(text)
         case .progress(let progress): self.progress(progress)
         case .resumed(let step, let tasks):
             let text =
@@ -133,7 +134,8 @@ final class RunReporter: Sendable {
         switch event {
         case .progress(.step(let done, _)): injector?.reached(.step, number: done)
         case .progress(.tile(let done, _)): injector?.reached(.tile, number: done)
-        case .progress(.views), .progress(.redrawn), .resumed, .pictureKept, .tilesKept: break
+        case .note, .progress(.views), .progress(.redrawn), .resumed, .pictureKept, .tilesKept:
+            break
         }
     }
 

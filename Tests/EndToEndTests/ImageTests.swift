@@ -111,34 +111,63 @@ struct ImageTests {
         let studio = try await Studio()
         let first = try await CommandLineTool.run(studio.arguments(["--fault", "step:kill@1"]))
         try #require(first.status == 128 + SIGKILL, "\(first)")
-        try await writePhoto(studio.folder.file("other.png"), width: 150, height: 128)
-        let outcome = try await CommandLineTool.run(
+        let stronger = try await CommandLineTool.run(
             studio.arguments(["--resume", "--strength", "0.9"]))
-        #expect(outcome.status == 65 && outcome.errors.contains("strength"), "\(outcome)")
+        #expect(stronger.status == 65 && stronger.errors.contains("strength"), "\(stronger)")
+        try await writePhoto(studio.photo, width: 150, height: 130)
+        let other = try await CommandLineTool.run(studio.arguments(["--resume"]))
+        #expect(other.status == 65 && other.errors.contains("request: image"), "\(other)")
+    }
+
+    /// A coordinator that takes jobs in the folder's `service`.
+    private func coordinator(in studio: Studio, _ more: [String] = []) async throws -> RunningTool {
+        let tool = try await RunningTool(
+            [
+                "coordinator", "--state-dir", studio.folder.file("service"), "--threads", "1",
+                "--workers", "2", "--json",
+            ] + more)
+        try #require(try await tool.hasShown("\"event\":\"coordinator\""))
+        return tool
+    }
+
+    private func submit(
+        _ studio: Studio, _ image: String, _ more: [String] = []
+    ) async throws -> CommandLineTool.Outcome {
+        try await CommandLineTool.run(
+            [
+                "submit", "--state-dir", studio.folder.file("service"), "--prompt",
+                "hills at dawn", "--image", image, "--size", "2x", "--steps", "9", "--seed", "11",
+                "--timeout", "60", "--output", studio.folder.file("a.png"),
+            ] + more)
     }
 
     @Test("is made by a coordinator that stays up, too")
     func submitted() async throws {
         let studio = try await Studio()
-        let state = studio.folder.file("service")
-        let coordinator = try await RunningTool([
-            "coordinator", "--state-dir", state, "--threads", "1", "--workers", "2", "--json",
-        ])
-        try #require(try await coordinator.hasShown("\"event\":\"coordinator\""))
-        func submit(_ more: [String]) async throws -> CommandLineTool.Outcome {
-            try await CommandLineTool.run(
-                [
-                    "submit", "--state-dir", state, "--prompt", "hills at dawn", "--steps", "9",
-                    "--seed", "11", "--timeout", "60", "--output", studio.folder.file("a.png"),
-                ] + more)
-        }
-        let done = try await submit(["--image", studio.photo, "--size", "2x", "--watch"])
+        let coordinator = try await coordinator(in: studio)
+        let done = try await submit(studio, studio.photo, ["--watch"])
         #expect(done.status == 0, "\(done)")
         #expect(try studio.picture == (try await quiet.ownValue.picture))
-        let missing = try await submit(["--image", studio.folder.file("none.png")])
+        let missing = try await submit(studio, studio.folder.file("none.png"))
         #expect(missing.status == 65 && missing.errors.contains("none.png"), "\(missing)")
         coordinator.send(signal: SIGTERM)
         #expect(try await coordinator.outcome().status == 0)
+    }
+
+    @Test("goes on by itself after kill -9 of its coordinator, without the picture")
+    func coordinatorKilled() async throws {
+        let studio = try await Studio()
+        let first = try await coordinator(in: studio, ["--fault", "step:kill@2"])
+        let taken = try await submit(studio, studio.photo, ["--id", "a"])
+        #expect(taken.status == 0, "\(taken)")
+        #expect(try await first.outcome().status == 128 + SIGKILL)
+        try FileManager.default.removeItem(atPath: studio.photo)
+        let second = try await coordinator(in: studio)
+        let done = try await submit(studio, studio.photo, ["--id", "a", "--watch"])
+        #expect(done.status == 0, "\(done)")
+        #expect(try studio.picture == (try await quiet.ownValue.picture))
+        second.send(signal: SIGTERM)
+        #expect(try await second.outcome().status == 0)
     }
 
     @Test("is shown by its plan, in words and in JSON")

@@ -104,6 +104,22 @@ struct PictureFileTests {
         }
     }
 
+    @Test("that the autoencoder makes no finite numbers of is said with the place")
+    func notFinite() async throws {
+        let file = try PictureFile(reading: try await studio.photo(width: 64, height: 64))
+        let broken = ToyExecutor(onAnswer: { item in
+            guard case .encode = item else { return }
+            throw ComputeError.notFinite(index: item.index, "it holds NaN")
+        })
+        let report = try await studio.run(
+            try studio.generator(from: file, width: 128, height: 128), to: studio.path("a.png"),
+            with: broken)
+        let text = "\(try #require(report.failure))"
+        for part in ["encoded", "row 1, column 1", "it holds NaN"] {
+            #expect(text.contains(part), "\(text)")
+        }
+    }
+
     @Test("that is encoded and not refined yet is said when a run goes on with it")
     func keptEncoding() async throws {
         let file = try PictureFile(reading: try await studio.photo(width: 64, height: 64))

@@ -15,7 +15,8 @@ struct SubmitCommand: AsyncParsableCommand {
         discussion: """
             Takes the flags of tessera generate that decide the picture, and prints the job's id. \
             The request is judged before it is taken in; from then on the job is kept, whatever \
-            happens to this command or to the coordinator. The coordinator writes the files.
+            happens to this command or to the coordinator. The coordinator writes the files, and reads \
+            those that the request names.
 
             With --id the command can be given again as often as one likes: the same id is one \
             job. One that failed is then tried again, and goes on from what is kept. --seed random \

@@ -160,8 +160,9 @@ let package = Package(
         library(
             "TextToImage",
             [
-                "Tensors", "Sampling", "Denoising", "DiffusionModels", "ImageOutput",
-                "DurableFiles", "Locking",
+                "Tensors", "Sampling", "Denoising", "ComputeBackends", "DiffusionModels",
+                "ImageInput",
+                "ImageOutput", "DurableFiles", "Locking",
             ]
         ),
 
@@ -178,8 +179,9 @@ let package = Package(
                 "TextToImage", "JobService", "Comparison", "ClusterRuntime", "ClusterLaunch",
                 "ClusterSimulation",
                 "ZeroMQTransport", "ClusterCore",
-                "WireCodec", "DefaultModel", "DiffusionModels", "ComputeBackends", "ImageOutput",
-                "DurableFiles", "Denoising", "FaultInjection", "OutputChannels", "Sampling",
+                "WireCodec", "DefaultModel", "DiffusionModels", "ComputeBackends", "ImageInput",
+                "ImageOutput", "DurableFiles", "Denoising", "FaultInjection", "OutputChannels",
+                "Sampling",
                 "Tensors", arguments, heap, logging, lifecycle, unixSignals,
             ],
             swiftSettings: house
@@ -198,7 +200,7 @@ let package = Package(
         tests("NetworkAddressesTests", ["NetworkAddresses"]),
         tests("ImageFiltersTests", ["ImageFilters", "Tensors"]),
         tests("SamplingTests", ["Sampling", "Tensors"], exclude: ["Goldens"]),
-        tests("DenoisingTests", ["Denoising", "Sampling", "Tensors"]),
+        tests("DenoisingTests", ["Denoising", "ImageFilters", "Sampling", "Tensors"]),
         tests("ClusterCoreTests", ["ClusterCore", deque, ordered]),
         tests("ClusterSimulationTests", ["ClusterSimulation", "ClusterCore"]),
         .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
@@ -226,8 +228,8 @@ let package = Package(
         tests(
             "TextToImageTests",
             [
-                "TextToImage", "DiffusionModels", "ComputeBackends", "ImageOutput", "DurableFiles",
-                "Denoising", "Tensors",
+                "TextToImage", "DiffusionModels", "ComputeBackends", "ImageInput", "ImageOutput",
+                "DurableFiles", "Denoising", "Tensors",
             ]
         ),
         tests("DurableFilesTests", ["DurableFiles"]),
@@ -243,7 +245,9 @@ let package = Package(
                 "Denoising", "Locking", "Tensors", logging,
             ]
         ),
-        tests("EndToEndTests", ["tessera", "ImageOutput", arguments, subprocess, systemPackage]),
+        tests(
+            "EndToEndTests",
+            ["tessera", "DurableFiles", "ImageOutput", arguments, subprocess, systemPackage]),
     ]
 )
 

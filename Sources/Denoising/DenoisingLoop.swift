@@ -10,6 +10,8 @@ package enum DenoisingError: Error, Equatable, CustomStringConvertible {
     /// The autoencoder's answer for a tile of a picture that is enlarged is not finite; `reason`
     /// says who found it.
     case tileNotFinite(TilePlace, reason: String)
+    /// The picture that the plan starts from has to be read and nobody said where it is.
+    case pictureMissing
     /// The executor returned before every task was answered.
     case unanswered(step: Int, missing: Int)
     /// The prediction, or the latent after the last step, holds an infinity or a NaN.
@@ -20,9 +22,11 @@ package enum DenoisingError: Error, Equatable, CustomStringConvertible {
         case .unsuitableAnswer(let step, let task, let reason):
             "step \(step), task \(task): \(reason)"
         case .unsuitableTile(let reason):
-            "while the picture was enlarged: \(reason)"
+            "while the picture was enlarged or encoded: \(reason)"
         case .tileNotFinite(let place, let reason):
-            "while the picture was enlarged: " + place.sentence(reason)
+            "while the picture was enlarged or encoded: " + place.sentence(reason)
+        case .pictureMissing:
+            "the picture that this run starts from is needed, for nothing made of it is kept yet"
         case .unanswered(let step, let missing):
             "step \(step) ended with \(missing) tasks unanswered"
         case .notFinite(let step):
@@ -54,19 +58,30 @@ package enum DenoisingEvent: Sendable {
 package struct DenoisingLoop: Sendable {
     package let plan: DenoisingPlan
     package let conditioning: Conditioning
+    private let openPicture: OpenPicture?
 
-    package init(plan: DenoisingPlan, conditioning: Conditioning) {
+    /// `openPicture` opens the picture that the plan starts from, where it does; a run that goes on
+    /// from a later state needs none.
+    package init(
+        plan: DenoisingPlan, conditioning: Conditioning, openPicture: OpenPicture? = nil
+    ) {
         self.plan = plan
         self.conditioning = conditioning
+        self.openPicture = openPicture
     }
 
-    /// The state before the first step. `noise` has unit variance and the extents of the first
-    /// phase's latent. Where the canvas is larger, the noise begins again from the opposite side;
-    /// what was added is cropped in the end.
+    /// The state before the first step, or before the picture that the plan starts from is
+    /// encoded. `noise` has unit variance and the extents of the first phase's latent. Where the
+    /// canvas is larger, the noise begins again from the opposite side; what was added is cropped
+    /// in the end.
     package func initialState(noise: Latent) -> DenoisingState {
         precondition(
             noise.extent == plan.noise && noise.channels == plan.request.model.channels,
             "initial noise has the extents of the first latent")
+        guard plan.request.image == nil else {
+            return DenoisingState(
+                phase: DenoisingState.beforeFirst, canvas: noise, nextStep: 0)
+        }
         let phase = plan.phases[0]
         let sigma = Float(phase.schedule.initialNoiseSigma)
         return DenoisingState(
@@ -91,7 +106,8 @@ package struct DenoisingLoop: Sendable {
                 try await advance(&state, with: executor, onEvent: onEvent)
                 try await onEvent(.advanced(state))
             } else {
-                state = try await CanvasEntry(plan: plan, phase: phase).state(
+                let entry = CanvasEntry(plan: plan, phase: phase, openPicture: openPicture)
+                state = try await entry.state(
                     after: state, with: executor, conditioning: conditioning,
                     onTile: { try await onEvent(.redrawn(phase: phase, done: $0, of: $1)) })
                 try await onEvent(.entered(state))
@@ -141,6 +157,10 @@ package struct DenoisingLoop: Sendable {
 
     /// Whether a run of this plan can go on from there.
     package func isStart(_ state: DenoisingState) -> Bool {
+        if state.phase == DenoisingState.beforeFirst {
+            return plan.request.image != nil && state.canvas.extent == plan.noise
+                && state == initialState(noise: state.canvas)
+        }
         guard plan.phases.indices.contains(state.phase) else { return false }
         let phase = plan.phases[state.phase]
         let steps = plan.steps(ofPhase: state.phase)

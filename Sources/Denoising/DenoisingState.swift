@@ -3,7 +3,7 @@ package import Tensors
 /// Where a run stands: all that a checkpoint has to hold besides the request.
 package struct DenoisingState: Equatable, Sendable {
     /// The phase whose canvas this is. Between two phases it is that of the one before until the
-    /// next one's canvas is made.
+    /// next one's canvas is made, and ``beforeFirst`` where a picture has yet to be encoded.
     package var phase: Int
     /// The canvas before `nextStep`; in the middle of it, what its views are cut out of: what
     /// happens at a step's start has happened then.
@@ -25,6 +25,10 @@ package struct DenoisingState: Equatable, Sendable {
         self.nextStep = nextStep
         self.underWay = underWay
     }
+
+    /// The phase of a state whose canvas is nothing but noise, in a plan whose first phase makes
+    /// its canvas out of that and a picture.
+    package static let beforeFirst = -1
 
     /// Tasks of `nextStep` that are merged already; 0 between steps.
     package var mergedTasks: Int { underWay?.mergedTasks ?? 0 }

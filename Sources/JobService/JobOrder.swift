@@ -13,24 +13,28 @@ package struct JobOrder: Codable, Equatable, Sendable {
     package var saveLatents: String?
     /// Absolute path of the noise to start from.
     package var initialLatents: String?
+    /// Absolute path of the picture to start from; the coordinator reads it, when the job is
+    /// submitted and again when it begins.
+    package var image: String?
     /// The weights that the client means, 16 hexadecimal digits; nil takes the coordinator's.
     package var weights: String?
 
     enum CodingKeys: String, CodingKey {
-        case size, request, output, weights
+        case size, request, output, image, weights
         case saveLatents = "save_latents"
         case initialLatents = "initial_latents"
     }
 
     package init(
         size: String, request: GenerationRequest, output: String, saveLatents: String? = nil,
-        initialLatents: String? = nil, weights: String? = nil
+        initialLatents: String? = nil, image: String? = nil, weights: String? = nil
     ) {
         self.size = size
         self.request = request
         self.output = output
         self.saveLatents = saveLatents
         self.initialLatents = initialLatents
+        self.image = image
         self.weights = weights
     }
 
@@ -42,7 +46,7 @@ package struct JobOrder: Codable, Equatable, Sendable {
         do { self = try JSONDecoder().decode(JobOrder.self, from: Data(json)) } catch {
             throw .unreadable("\(error)")
         }
-        for path in [output, saveLatents, initialLatents].compactMap({ $0 }) {
+        for path in [output, saveLatents, initialLatents, image].compactMap({ $0 }) {
             guard path.hasPrefix("/"), !path.utf8.contains(0),
                 path.utf8.count <= Self.maximumPathBytes
             else { throw .path(path) }

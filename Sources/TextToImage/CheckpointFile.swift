@@ -6,8 +6,9 @@ internal import Tensors
 /// `step-<number>.safetensors` of a state folder: the canvas after so many steps, in full
 /// precision, with its checksum, its number and the run it belongs to. In the middle of a step it
 /// is `step-<number>-<tasks>.safetensors`, and the sum of so many merged tasks is beside it, and the
-/// groups of views that were mixed before. Where a later phase's canvas is made, `step-<number>-phase-<phase>.safetensors` is the first state on
-/// it. What a phase keeps is in the file, too.
+/// groups of views that were mixed before. Where a later phase's canvas is made,
+/// `step-<number>-phase-<phase>.safetensors` is the first state on it; `step-0.safetensors` is that of
+/// the first phase, where it is made of a picture. What a phase keeps is in the file, too.
 ///
 /// Today's schedulers are one-step: what they need of the past is in the canvas. The history of
 /// one that remembers earlier predictions belongs here, as tensors beside `latents`, and raises
@@ -57,9 +58,7 @@ struct CheckpointFile: Hashable, Sendable {
         let numbers = words.map { Int($0) ?? -1 }
         guard let step = numbers.first, numbers.count <= 2 else { return nil }
         self.init(step: step, tasks: numbers.count > 1 ? numbers[1] : 0, phase: phase)
-        guard step >= 0, tasks >= 0, phase >= 0, step > 0 || tasks > 0, self.name == name else {
-            return nil
-        }
+        guard step >= 0, tasks >= 0, phase >= 0, self.name == name else { return nil }
     }
 
     var name: String {

@@ -11,6 +11,7 @@ package import Tensors
 /// | `manifest.json` | format and job: whose state this is |
 /// | `life.json` | realm and epoch of the newest coordinator |
 /// | `step-<n>.safetensors` | the canvas after n steps; the last two files are kept |
+/// | `step-0.safetensors` | the canvas that is made of the picture that the run starts from |
 /// | `step-<n>-<t>.safetensors` | the same, and t tasks of the step under way |
 /// | `tiles.journal` | tiles that are decoded |
 /// | `lock` | held while a process works here, with its pid and boot id for people |

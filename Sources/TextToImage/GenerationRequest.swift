@@ -31,6 +31,13 @@ package struct GenerationRequest: Codable, Equatable, Sendable {
     package var rng: InitialNoise
     /// Digest of the latent file that replaces the drawn noise.
     package var initialLatents: String?
+    /// Digest of the picture to start from; nil starts from noise alone.
+    package var image: String?
+    /// Its extents in pixels.
+    package var imageWidth: Int?
+    package var imageHeight: Int?
+    /// How much of it may change, above 0 and at most 1.
+    package var strength: Double?
 
     enum CodingKeys: String, CodingKey {
         case prompt
@@ -51,6 +58,10 @@ package struct GenerationRequest: Codable, Equatable, Sendable {
         case compatibility = "compat"
         case rng
         case initialLatents = "initial_latents"
+        case image
+        case imageWidth = "image_width"
+        case imageHeight = "image_height"
+        case strength
     }
 
     package init(
@@ -71,5 +82,18 @@ package struct GenerationRequest: Codable, Equatable, Sendable {
         self.seed = seed
         self.method = method
         self.rng = rng
+    }
+
+    /// Asks for the picture that this file holds; nil starts from noise alone.
+    package mutating func start(from file: PictureFile?) {
+        image = file?.digest
+        imageWidth = file?.extent.width
+        imageHeight = file?.extent.height
+    }
+
+    /// The extents of the picture to start from; nil without one, or with one that has none.
+    package var imageExtent: Extent? {
+        guard let imageWidth, let imageHeight, imageWidth > 0, imageHeight > 0 else { return nil }
+        return Extent(height: imageHeight, width: imageWidth)
     }
 }

@@ -8,8 +8,8 @@ package enum GenerationProgress: Equatable, Sendable {
     case views(done: Int, of: Int)
     /// So many steps are done.
     case step(done: Int, of: Int)
-    /// So many tiles of the picture that a phase enlarges are decoded and encoded; the first
-    /// phase, number 0, enlarges nothing.
+    /// So many tiles of the picture that a phase enlarges are decoded and encoded; in the first
+    /// phase, number 0, of the picture that the request starts from are encoded.
     case redrawn(phase: Int, of: Int, tiles: Int, ofTiles: Int)
     /// So many tiles are decoded.
     case tile(done: Int, of: Int)
@@ -19,17 +19,23 @@ package enum GenerationProgress: Equatable, Sendable {
 package struct ImageGenerator: Sendable {
     package let picture: PicturePlan
     package let conditioning: Conditioning
+    private let openPicture: OpenPicture?
 
     /// Tiles decoded in one go: whole rows of tiles, at least this many tiles.
     private static let tilesInFlight = 16
 
-    package init(picture: PicturePlan, conditioning: Conditioning) {
+    /// `openPicture` opens the picture that the request starts from, where it does.
+    package init(
+        picture: PicturePlan, conditioning: Conditioning, openPicture: OpenPicture? = nil
+    ) {
         self.picture = picture
         self.conditioning = conditioning
+        self.openPicture = openPicture
     }
 
     private var loop: DenoisingLoop {
-        DenoisingLoop(plan: picture.plan, conditioning: conditioning)
+        DenoisingLoop(
+            plan: picture.plan, conditioning: conditioning, openPicture: openPicture)
     }
 
     /// The state before the first step, from unit-variance noise of the latent's extents.

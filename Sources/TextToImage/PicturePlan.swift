@@ -33,6 +33,7 @@ package struct PicturePlan: Sendable {
             windowCrops: request.windowCrops,
             sizeConditioning: request.sizeConditioning,
             interaction: request.interaction,
+            image: try Self.image(of: request),
             compatibility: request.compatibility,
             viewsPerTask: Self.viewsPerTask(nativeSide: geometry.nativeSide)
         )
@@ -60,6 +61,15 @@ package struct PicturePlan: Sendable {
         return file
     }
 
+    private static func image(of request: GenerationRequest) throws(RequestError) -> StartImage? {
+        guard let digest = request.image else {
+            guard request.strength == nil else { throw .strengthWithoutImage }
+            return nil
+        }
+        guard let extent = request.imageExtent else { throw .imageWithoutExtents }
+        return StartImage(extent: extent, digest: digest, strength: request.strength)
+    }
+
     private static func geometry(of model: ModelFolder) throws(RequestError) -> ModelGeometry {
         let multiple = 1 << (model.unet.blockOutChannels.count - 1)
         let side = model.nativeLatentSide
@@ -85,6 +95,12 @@ package struct PicturePlan: Sendable {
 package enum RequestError: Error, Equatable, CustomStringConvertible {
     /// The file of `--initial-latents` has another shape than the first latent.
     case latentExtents(expected: Shape, found: Shape)
+    /// A strength, and no picture that it could be of.
+    case strengthWithoutImage
+    /// The size of the picture to start from was not said.
+    case imageWithoutExtents
+    /// The picture that is asked for has another shape than the one to start from.
+    case shape(asked: Extent, image: Extent)
     /// The model's own side cannot pass its own downsamplings.
     case oddNativeSide(path: String, side: Int, multiple: Int)
 
@@ -93,9 +109,29 @@ package enum RequestError: Error, Equatable, CustomStringConvertible {
         case .latentExtents(let expected, let found):
             "the initial latents should have the shape \(expected) for this size, model and "
                 + "method, found \(found)"
+        case .strengthWithoutImage:
+            "--strength says how much of --image may change, and there is no --image; name the "
+                + "picture to start from, or leave --strength out"
+        case .imageWithoutExtents:
+            "the request names a picture to start from and not its width and height; say them"
+        case .shape(let asked, let image):
+            "--size \(asked.width)x\(asked.height) is of another shape than --image, which has "
+                + "\(image) pixels; ask for "
+                + Self.sizes(like: image, near: asked).joined(separator: " or ")
+                + ", or for 2x, twice its sides"
         case .oddNativeSide(let path, let side, let multiple):
             "\(path)/unet/config.json: sample_size should be a multiple of \(multiple) for this "
                 + "number of blocks, found \(side)"
         }
+    }
+
+    /// Sizes of a picture's shape with one side of those that were asked for.
+    private static func sizes(like image: Extent, near asked: Extent) -> [String] {
+        func side(_ side: Int, _ own: Int, of other: Int) -> Int {
+            max(1, Int((Double(side) * Double(own) / Double(other)).rounded()))
+        }
+        let height = side(asked.width, image.height, of: image.width)
+        let width = side(asked.height, image.width, of: image.height)
+        return ["\(asked.width)x\(height)", "\(width)x\(asked.height)"]
     }
 }

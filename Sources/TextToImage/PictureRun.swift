@@ -6,10 +6,14 @@ package import Tensors
 
 /// What a run tells on its way.
 package enum PictureRunEvent: Equatable, Sendable {
+    /// Something that a person should know, such as what was cut from the prompt.
+    case note(String)
     case progress(GenerationProgress)
     /// The run goes on after so many steps and so many tasks of the next; 0 and 0 when it was to go
     /// on and nothing was kept.
     case resumed(afterStep: Int, tasks: Int)
+    /// The run goes on with the picture that it starts from, which is encoded already.
+    case pictureKept
     /// So many tiles were decoded by an earlier process.
     case tilesKept(Int, of: Int)
 }
@@ -73,7 +77,10 @@ package struct PictureRun: Sendable {
         var start = generator.initialState(noise: noise)
         if let saved = state?.latest(), generator.isStart(saved) {
             start = saved
-            onEvent(.resumed(afterStep: saved.nextStep, tasks: saved.mergedTasks))
+            let isBegun = saved.nextStep > 0 || saved.mergedTasks > 0
+            onEvent(
+                isBegun
+                    ? .resumed(afterStep: saved.nextStep, tasks: saved.mergedTasks) : .pictureKept)
         } else if state?.isResuming == true {
             onEvent(.resumed(afterStep: 0, tasks: 0))
         }
@@ -86,7 +93,9 @@ package struct PictureRun: Sendable {
                     last = $0
                     try state?.save($0)
                 })
-        } catch DenoisingError.tileNotFinite(let place, let reason) {
+        } catch DenoisingError.tileNotFinite(let place, let reason)
+            where last.phase != DenoisingState.beforeFirst
+        {
             throw await outcome(ofEnlarging: last, .tileNotFinite(place, reason: reason))
         }
     }

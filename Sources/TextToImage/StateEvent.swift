@@ -5,7 +5,7 @@ package struct StateWrite: Hashable, Sendable, CustomStringConvertible {
         case manifest
         /// The raised epoch.
         case epoch
-        /// The latents after a step.
+        /// The latents after a step, or those of the picture that is started from.
         case checkpoint
         /// One decoded tile.
         case journal
@@ -23,9 +23,11 @@ package struct StateWrite: Hashable, Sendable, CustomStringConvertible {
         self.tasks = tasks
     }
 
-    /// `step 3`, or in the middle of the one after it `task 1 of step 4`.
+    /// `step 3`, or in the middle of the one after it `task 1 of step 4`; before the first one there
+    /// is what is made of a picture.
     package static func place(step: Int, tasks: Int) -> String {
-        tasks > 0 ? "task \(tasks) of step \(step + 1)" : "step \(step)"
+        if step == 0, tasks == 0 { return "the encoding of the picture" }
+        return tasks > 0 ? "task \(tasks) of step \(step + 1)" : "step \(step)"
     }
 
     package var description: String {

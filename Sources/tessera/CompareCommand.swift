@@ -104,7 +104,7 @@ struct CompareCommand: AsyncParsableCommand {
         let judgement = try folder.judgement()
         let cases = ComparisonCase.all(
             methods: method.isEmpty ? DenoisingMethods.all.map(\.name) : method,
-            sizes: (size.isEmpty ? [.timesNative(4)] : size).map(\.description),
+            sizes: (size.isEmpty ? [.times(4)] : size).map(\.description),
             prompts: prompt.isEmpty ? [BenchTextCommand.examplePrompt] : prompt,
             seeds: seeds.range)
         var display = ProgressDisplay()

@@ -137,7 +137,8 @@ struct DoctorReport: Encodable {
     /// for instance.
     private static func examineRequest(for folder: ModelFolder) -> [Problem] {
         do {
-            let request = try RequestOptions.parse([]).request(for: folder, seed: 0)
+            let request = try RequestOptions.parse([]).request(
+                for: folder, seed: 0, inputs: PictureInputs())
             _ = try PicturePlan(request: request, model: folder)
             return []
         } catch SamplingError.unsupportedClass(let name, let known) {

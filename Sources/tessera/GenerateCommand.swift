@@ -31,6 +31,8 @@ struct GenerateCommand: AsyncParsableCommand {
                 --fault 'task:drop@0.02;ack:delay=2s@1/50' --worker-fault '0:compute:slow=10x'
               tessera generate --prompt "a lake at dawn" --size 16x --output lake.png \\
                 --state-dir lake.state     (killed; then the same again with --resume)
+              tessera generate --prompt "a lake at dawn" --image photo.png --size 4x \\
+                --output large.png
             """
     )
 
@@ -104,35 +106,48 @@ struct GenerateCommand: AsyncParsableCommand {
         try await cluster.checkFiles()
         let (output, saveLatents) = try await places()
         let model = try options.model.open()
-        let latents = try options.readInitialLatents()
-        let seed = options.seed.settled(kept: try state.keptRequest?.seed)
+        let kept = try state.keptRequest
+        let inputs = try options.readInputs(kept: state.resume ? kept : nil)
+        let seed = options.seed.settled(kept: kept?.seed)
         if options.seed == .random { reporter.seed(seed) }
         let setup = try PictureSetup(
-            request: options.request(for: model, seed: seed, initialLatents: latents),
-            initialLatents: latents, model: model)
+            request: options.request(for: model, seed: seed, inputs: inputs), inputs: inputs,
+            model: model)
         let weights = try model.fingerprint()
         reporter.planned(setup.picture)
 
         let backend = try compute.backend(sharing: cluster.workers)
-        let provenance = setup.provenance(weights: weights, backend: backend)
+        let session = PictureSession(setup, weights: weights, backend: backend)
         if !cluster.isRemote { try compute.budget.checkRoom(for: model) }
         let (checkpoints, life) = try state.open(
-            for: provenance, latentWeights: setup.latentWeights(of: model), reporter: reporter,
-            beforeWrite: drill?.beforeWrite)
+            for: session, reporter: reporter, beforeWrite: drill?.beforeWrite)
         let demands = HeadRoom.demands(
             of: setup.picture, output: output, savedLatents: saveLatents, state: state.stateDir)
         for shortage in HeadRoom.shortages(demands) { reporter.warning("\(shortage)") }
 
-        let prepared = try setup.prepared(with: model, backend: backend)
-        for note in prepared.notes { reporter.note(note) }
-        let run = PictureRun(
-            generator: prepared.generator, provenance: provenance, output: output,
-            saveLatents: saveLatents, state: checkpoints,
-            refuges: [".", NSTemporaryDirectory()])
         let clock = ContinuousClock()
         let start = clock.now
-        if cluster.isRemote {
-            let known = try await prepared.knownAnswers(of: model, backend: backend)
+        let computing: any PictureComputing =
+            cluster.isRemote
+            ? workers(of: model, weights, backend, life, reporter, drill)
+            : LocalComputing(budget: compute.budget)
+        try await session.make(
+            on: computing,
+            to: PictureResults(
+                output: output, saveLatents: saveLatents,
+                refuges: [".", NSTemporaryDirectory()]),
+            keeping: checkpoints, onEvent: { reporter.run($0, drill?.injector) })
+        reporter.finished(
+            output: output.isStandardOutput ? nil : self.output, took: clock.now - start,
+            weights: weights.description)
+    }
+
+    /// Workers that come and go with the picture.
+    private func workers(
+        of model: ModelFolder, _ weights: Fingerprint, _ backend: CPUBackend,
+        _ life: CoordinatorLife, _ reporter: RunReporter, _ drill: FaultDrill?
+    ) -> any PictureComputing {
+        ClusterComputing { [cluster, compute, state, workerFaults, faults] body in
             try await cluster.withWorkers(
                 of: model,
                 identity: ModelIdentity(weights: weights, computeClass: backend.computeClass),
@@ -142,34 +157,16 @@ struct GenerateCommand: AsyncParsableCommand {
                 stateDir: state.stateDir,
                 reporter: reporter,
                 drill: drill,
-                workerFaults: { [workerFaults, faults] in
-                    workerFaults.arguments(ofWorker: $0, faults)
-                }
-            ) { coordinator in
-                try await run.perform(
-                    noise: setup.noise, with: coordinator.executor(known: known),
-                    onEvent: { reporter.run($0, drill?.injector) })
-            }
-        } else {
-            let loaded = try LoadedModel(
-                folder: model, backend: backend, memoryBudget: compute.budget)
-            try loaded.checkRoom(
-                for: setup.picture.plan, tiles: setup.picture.tiles,
-                tokens: prepared.generator.conditioning.prompt.hiddenStates.shape[0])
-            let host = ModelHost(model: loaded)
-            try await run.perform(
-                noise: setup.noise, with: LocalExecutor(model: host),
-                onEvent: { reporter.run($0, drill?.injector) })
+                workerFaults: { workerFaults.arguments(ofWorker: $0, faults) },
+                body)
         }
-        reporter.finished(
-            output: output.isStandardOutput ? nil : self.output, took: clock.now - start,
-            weights: weights.description)
     }
 
     /// Refuses results that would replace each other, or what is kept for a run that goes on.
     private func checkResults() throws {
         let results = [NamedFile("--output", output), NamedFile("--save-latents", saveLatents)]
         let others = [
+            NamedFile("--image", options.image),
             NamedFile("--join", cluster.listen == nil ? nil : cluster.join),
             NamedFile("--event-log", cluster.eventLog), NamedFile("--fault-log", faults.faultLog),
         ]

@@ -31,16 +31,14 @@ struct PictureMaker: JobMaker {
             throw CommandFailure(
                 .usage, "the size should be like 4096x2048 or 4x, got '\(order.size)'")
         }
-        let extent = size.resolved(nativeSide: model.nativeSide)
-        var request = order.request
-        (request.width, request.height) = extent
-        let latents = try order.initialLatents.map(LatentFile.read)
-        request.initialLatents = latents?.digestText
-        _ = try PictureSetup(request: request, initialLatents: latents, model: model)
+        let inputs = try PictureInputs(initialLatents: order.initialLatents, image: order.image)
+        let request = try order.request.resolved(
+            size: size, with: inputs, nativeSide: model.nativeSide)
+        _ = try PictureSetup(request: request, inputs: inputs, model: model)
         let results = [
             NamedFile("--output", order.output), NamedFile("--save-latents", order.saveLatents),
         ]
-        try NamedFile.checkApart(results)
+        try NamedFile.checkApart(results + [NamedFile("--image", order.image)])
         try NamedFile.check(results, outside: stateDir)
         try AtomicFile.check(order.output, named: "--output")
         if let path = order.saveLatents { try AtomicFile.check(path, named: "--save-latents") }
@@ -51,35 +49,22 @@ struct PictureMaker: JobMaker {
         _ job: JobRecord, folder: String,
         onProgress: @escaping @Sendable (GenerationProgress) -> Void
     ) async throws {
-        let latents = try job.order.initialLatents.map(LatentFile.read)
-        guard latents?.digestText == job.request.initialLatents else {
-            throw CommandFailure(
-                .badData,
-                "\(job.order.initialLatents ?? "") is another noise than when the job was "
-                    + "submitted; submit it again under another id")
-        }
         let setup = try PictureSetup(
-            request: job.request, initialLatents: latents, model: model)
+            request: job.request, inputs: try inputs(of: job), model: model)
         reporter.planned(setup.picture)
         onProgress(.step(done: 0, of: setup.picture.plan.stepCount))
-        let provenance = setup.provenance(weights: weights, backend: backend)
-        let checkpoints = try CheckpointFolder(
-            path: folder, job: provenance, latentWeights: setup.latentWeights(of: model),
-            resume: true,
-            beforeWrite: drill?.beforeWrite,
-            onEvent: { reporter.state($0) })
+        let session = PictureSession(setup, weights: weights, backend: backend)
         // Whoever takes the job over, its lock lost with a machine, ends this process's writing.
-        _ = try checkpoints.beginLife()
-        let prepared = try setup.prepared(with: model, backend: backend)
-        for note in prepared.notes { reporter.note(note) }
-        let run = PictureRun(
-            generator: prepared.generator, provenance: provenance,
-            output: .file(job.order.output), saveLatents: job.order.saveLatents.map { .file($0) },
-            state: checkpoints)
-        let known = try await prepared.knownAnswers(of: model, backend: backend)
+        let (checkpoints, _) = try session.open(
+            StatePlace(path: folder, resumes: true, beforeWrite: drill?.beforeWrite),
+            onEvent: { reporter.state($0) })
         do {
-            try await run.perform(
-                noise: setup.noise, with: coordinator.executor(known: known),
+            try await session.make(
+                on: ClusterComputing { [coordinator] in try await $0(coordinator) },
+                to: PictureResults(
+                    output: .file(job.order.output),
+                    saveLatents: job.order.saveLatents.map { .file($0) }),
+                keeping: checkpoints,
                 onEvent: { event in
                     // A job that begins is nothing that goes on.
                     if event != .resumed(afterStep: 0, tasks: 0) {
@@ -93,6 +78,26 @@ struct PictureMaker: JobMaker {
                 failure.isUnwritable ? .resumable : ExitStatus(of: failure.cause) ?? .bug,
                 failure.sentence(goingOn: "submit the very job again with --id \(job.id)"))
         }
+    }
+
+    /// The files of an order, which have to be what they were when it was submitted.
+    private func inputs(of job: JobRecord) throws -> PictureInputs {
+        let order = job.order
+        let inputs = try PictureInputs(
+            initialLatents: order.initialLatents, image: order.image, kept: job.request)
+        guard inputs.hasNoise(of: job.request) else {
+            throw CommandFailure(
+                .badData,
+                "\(order.initialLatents ?? "") is another noise than when the job was submitted; "
+                    + "submit it again under another id")
+        }
+        guard inputs.hasImage(of: job.request) else {
+            throw CommandFailure(
+                .badData,
+                "\(order.image ?? "") shows another picture than when the job was submitted; "
+                    + "submit it again under another id")
+        }
+        return inputs
     }
 
     func exitCode(of error: any Error) -> Int? {

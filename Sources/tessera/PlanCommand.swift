@@ -16,6 +16,7 @@ struct PlanCommand: ParsableCommand {
 
             EXAMPLES
               tessera plan --size 4x
+              tessera plan --image photo.png --size 4x
               tessera plan --size 4096x2048 --model sdxl --format json --expand > plan.json
             """
     )
@@ -42,13 +43,12 @@ struct PlanCommand: ParsableCommand {
 
     func run() throws {
         let model = try options.model.open()
-        let latents = try options.readInitialLatents()
+        let inputs = try options.readInputs()
         let seed = options.seed.settled()
         let reporter = RunReporter(json: false)
         if options.seed == .random { reporter.seed(seed) }
-        let request = options.request(for: model, seed: seed, initialLatents: latents)
-        let picture = try PicturePlan(request: request, model: model)
-        _ = try picture.initialNoise(from: latents)
+        let request = try options.request(for: model, seed: seed, inputs: inputs)
+        let picture = try PictureSetup(request: request, inputs: inputs, model: model).picture
         for note in picture.ignoredPrompt { reporter.note(note) }
         switch format {
         case .text:

@@ -25,12 +25,39 @@ struct RequestOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "Pixels as WxH, or Nx for a square of N times the model's native side.",
+            """
+            Pixels as WxH, or Nx for N times the sides of what it starts from: of a square of the \
+            model's native side, or of --image, whose shape it has either way.
+            """,
             valueName: "size"
         ),
         transform: PictureSize.argument
     )
-    var size: PictureSize = .timesNative(2)
+    var size: PictureSize = .times(2)
+
+    @Option(
+        help: ArgumentHelp(
+            """
+            Start from this picture, a PNG, instead of noise alone: enlarge it (--size 4x), or \
+            refine it at its size (--size 1x). The prompt says what it shows. One that is smaller \
+            than the model's native side is enlarged to that first.
+            """,
+            valueName: "file"
+        )
+    )
+    var image: String?
+
+    @Option(
+        help: ArgumentHelp(
+            """
+            How much of --image may change: above 0, where nearly all of it stays, to 1, where \
+            what is coarse is kept at most. It is the part of the steps that is done again, and \
+            costs as much. \(UpscaleMethod.usualStrength) if left out.
+            """,
+            valueName: "0...1"
+        )
+    )
+    var strength: Double?
 
     @Option(help: "Denoising steps.")
     var steps = 25
@@ -134,7 +161,7 @@ struct RequestOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             """
-            Unit-variance noise to start from: a safetensors file with one float32 tensor \
+            Unit-variance noise to start from (with --image, to add to it): a safetensors file with one float32 tensor \
             "latents" of shape (1, C, h, w), as diffusers' latents= argument takes it.
             """,
             valueName: "file"
@@ -146,17 +173,16 @@ struct RequestOptions: ParsableArguments {
 }
 
 extension RequestOptions {
-    /// The request for a model; what was left out becomes the defaults.
+    /// The request for a model; what was left out becomes the defaults. Throws
+    /// ``RequestError/shape(asked:image:)``.
     func request(
-        for model: ModelFolder, seed: UInt64, initialLatents: Latent? = nil
-    ) -> GenerationRequest {
-        let extent = size.resolved(nativeSide: model.nativeSide)
-        var request = self.request(width: extent.width, height: extent.height, seed: seed)
-        request.initialLatents = initialLatents?.digestText
-        return request
+        for model: ModelFolder, seed: UInt64, inputs: PictureInputs
+    ) throws(RequestError) -> GenerationRequest {
+        try request(width: 0, height: 0, seed: seed)
+            .resolved(size: size, with: inputs, nativeSide: model.nativeSide)
     }
 
-    /// The request for a picture of given extents, without a file's noise.
+    /// The request for a picture of given extents, without what files say.
     func request(width: Int, height: Int, seed: UInt64) -> GenerationRequest {
         var request = GenerationRequest(
             prompt: prompt ?? "",
@@ -177,19 +203,14 @@ extension RequestOptions {
         request.sizeConditioning = sizeConditioning
         request.interaction = interaction
         request.compatibility = compat
+        request.strength = strength
         return request
     }
 
-    /// What `--initial-latents` names; nil without it.
-    func readInitialLatents() throws -> Latent? { try initialLatents.map(LatentFile.read) }
-}
-
-extension Latent {
-    /// What a request says about the noise that it starts from.
-    var digestText: String {
-        var digest = Fingerprinter()
-        digest.add(values)
-        return digest.fingerprint.description
+    /// What `--initial-latents` and `--image` name. Where a run goes on with a picture that is kept,
+    /// its file need not be there any more.
+    func readInputs(kept: GenerationRequest? = nil) throws -> PictureInputs {
+        try PictureInputs(initialLatents: initialLatents, image: image, kept: kept)
     }
 }
 
@@ -198,8 +219,8 @@ extension PictureSize: CustomStringConvertible {
     static func argument(_ text: String) throws -> PictureSize {
         guard let size = PictureSize(text) else {
             throw ValidationError(
-                "expected pixels, such as 4096x2048, or a number above 0 of native sides, such as "
-                    + "4x")
+                "expected pixels, such as 4096x2048, or a number above 0 of native sides, or of the "
+                    + "sides of --image, such as 4x")
         }
         return size
     }
@@ -207,7 +228,7 @@ extension PictureSize: CustomStringConvertible {
     package var description: String {
         switch self {
         case .pixels(let width, let height): "\(width)x\(height)"
-        case .timesNative(let factor): factor == factor.rounded() ? "\(Int(factor))x" : "\(factor)x"
+        case .times(let factor): factor == factor.rounded() ? "\(Int(factor))x" : "\(factor)x"
         }
     }
 }

@@ -29,6 +29,7 @@ final class RunReporter: Sendable {
 
     func run(_ event: PictureRunEvent) {
         switch event {
+        case .note(let text): note(text)
         case .progress(let progress): self.progress(progress)
         case .resumed(let step, let tasks):
             let text =
@@ -37,6 +38,11 @@ final class RunReporter: Sendable {
                 : "at the first step: none was kept"
             display.withLock { $0.note("resuming " + text) }
             emit("resumed", ["step": .int(step), "tasks": .int(tasks)])
+        case .pictureKept:
+            display.withLock {
+                $0.note("resuming at the first step: the picture is encoded already")
+            }
+            emit("picture_kept", [:])
         case .tilesKept(let tiles, let count):
             display.withLock { $0.note("\(tiles) of \(count) tiles are decoded already") }
             emit("tiles_kept", ["tiles": .int(tiles), "of": .int(count)])
@@ -93,6 +99,9 @@ final class RunReporter: Sendable {
             display.withLock { $0.update("denoising", done: done, total: views) }
         case .step(let done, let steps):
             emit("step", ["done": .int(done), "of": .int(steps)])
+        case .redrawn(0, _, let done, let tiles):
+            display.withLock { $0.update("encoding", done: done, total: tiles) }
+            emit("encoding", ["tiles": .int(done), "of_tiles": .int(tiles)])
         case .redrawn(let phase, let phases, let done, let tiles):
             let name = "enlarging (\(phase) of \(phases - 1))"
             display.withLock { $0.update(name, done: done, total: tiles) }
@@ -125,7 +134,8 @@ final class RunReporter: Sendable {
         switch event {
         case .progress(.step(let done, _)): injector?.reached(.step, number: done)
         case .progress(.tile(let done, _)): injector?.reached(.tile, number: done)
-        case .progress(.views), .progress(.redrawn), .resumed, .tilesKept: break
+        case .note, .progress(.views), .progress(.redrawn), .resumed, .pictureKept, .tilesKept:
+            break
         }
     }
 

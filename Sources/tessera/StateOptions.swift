@@ -65,19 +65,18 @@ struct StateOptions: ParsableArguments {
 
     /// The folder, held for this process, and the coordinator's life in it: the epoch is raised
     /// before any socket binds. Without `--state-dir` no folder, and the first life of a realm of
-    /// its own. `latentWeights` and `beforeWrite` are ``CheckpointFolder``'s.
+    /// its own. `beforeWrite` is ``CheckpointFolder``'s.
     func open(
-        for job: Provenance, latentWeights: Fingerprint?, reporter: RunReporter,
-        beforeWrite: StateWriteHook? = nil
-    ) throws(CheckpointError) -> (folder: CheckpointFolder?, life: CoordinatorLife) {
+        for session: PictureSession, reporter: RunReporter, beforeWrite: StateWriteHook? = nil
+    ) throws -> (folder: CheckpointFolder?, life: CoordinatorLife) {
         guard let stateDir else {
             return (nil, CoordinatorLife(realm: .random(), epoch: Epoch(1)))
         }
-        let folder = try CheckpointFolder(
-            path: stateDir, job: job, latentWeights: latentWeights, resume: resume,
-            keepingEvery: checkpointEvery.map { .seconds($0) } ?? CheckpointFolder.usualInterval,
-            beforeWrite: beforeWrite, onEvent: { reporter.state($0) })
-        let life = try folder.beginLife()
+        let place = StatePlace(
+            path: stateDir, resumes: resume,
+            interval: checkpointEvery.map { .seconds($0) } ?? CheckpointFolder.usualInterval,
+            beforeWrite: beforeWrite)
+        let (folder, life) = try session.open(place, onEvent: { reporter.state($0) })
         reporter.life(life, in: folder.path)
         return (folder, CoordinatorLife(realm: Realm(life.realm), epoch: Epoch(life.epoch)))
     }

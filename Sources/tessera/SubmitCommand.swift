@@ -15,7 +15,8 @@ struct SubmitCommand: AsyncParsableCommand {
         discussion: """
             Takes the flags of tessera generate that decide the picture, and prints the job's id. \
             The request is judged before it is taken in; from then on the job is kept, whatever \
-            happens to this command or to the coordinator. The coordinator writes the files.
+            happens to this command or to the coordinator. The coordinator writes the files, and reads \
+            those that the request names.
 
             With --id the command can be given again as often as one likes: the same id is one \
             job. One that failed is then tried again, and goes on from what is kept. --seed random \
@@ -25,6 +26,8 @@ struct SubmitCommand: AsyncParsableCommand {
               tessera submit --state-dir ~/tessera --prompt "a lake at dawn" --output lake.png
               tessera submit --state-dir ~/tessera --prompt "a lake at dawn" --output lake.png \\
                 --id lake-1 --watch
+              tessera submit --state-dir ~/tessera --prompt "a lake at dawn" --image photo.png \\
+                --size 4x --output large.png
             """
     )
 
@@ -109,6 +112,7 @@ struct SubmitCommand: AsyncParsableCommand {
             output: Self.absolute(output),
             saveLatents: saveLatents.map(Self.absolute),
             initialLatents: options.initialLatents.map(Self.absolute),
+            image: options.image.map(Self.absolute),
             // The coordinator has a model of its own; who names one means that very one.
             weights: options.model.model == nil
                 ? nil : try options.model.open().fingerprint().description

@@ -5,6 +5,7 @@ import ComputeBackends
 import Denoising
 import DiffusionModels
 import Foundation
+import ImageInput
 import ImageOutput
 import Sampling
 import TextToImage
@@ -99,7 +100,9 @@ extension ExitStatus {
         case is SamplingError: self = .badData
         case ImageOutputError.notWritable: self = .usage
         case is ImageOutputError: self = .badData
+        case RequestError.shape, RequestError.strengthWithoutImage: self = .usage
         case is RequestError, is WeightsError, is CheckpointError: self = .badData
+        case is ImageInputError, is PictureFileError: self = .badData
         case BackendError.outOfMemory, is MemoryShortage: self = .badData
         case is BackendError: self = .usage
         case is ComputeError, is DenoisingError: self = .badData

@@ -31,21 +31,26 @@ private struct Replay {
         return Field(channels, number(extent, "height"), number(extent, "width"))
     }
 
+    /// The picture that a plan starts from.
+    var picture: [Double] = []
+
     /// From unit noise, channels × height × width of the first latent, to the finished latent.
     func run(_ noise: [Double]) -> [Double] {
         let request = object(plan, "request")
         let isEuler = request["scheduler"] as? String == "euler"
         let kind = request["prediction_type"] as? String ?? ""
-        var latent = plane(plan, "noise", channels: channels)
-        latent.values = noise.map { $0 * real(request, "initial_noise_sigma") }
+        var start = plane(plan, "noise", channels: channels)
+        start.values = noise
+        var latent = start.mapped { $0 * real(request, "initial_noise_sigma") }
         for phase in list(plan, "phases") {
             var kept: [String: Field] = [:]
+            let (canvas, inner) = (plane(phase, "canvas"), plane(phase, "latent"))
             for operation in list(phase, "entry") {
-                latent = entered(latent, by: operation, keeping: &kept, isEuler: isEuler)
+                latent = entered(
+                    latent, by: operation, on: canvas, within: inner, noise: start,
+                    keeping: &kept, isEuler: isEuler)
             }
-            let canvas = plane(phase, "canvas")
             var state = latent.wrapped(canvas.height, canvas.width)
-            let inner = plane(phase, "latent")
             for step in list(phase, "steps") {
                 for operation in list(step, "before") {
                     begin(&state, by: operation, kept, within: inner, isEuler: isEuler)
@@ -65,26 +70,34 @@ private struct Replay {
 
     /// One operation of a phase's entry.
     private func entered(
-        _ x: Field, by operation: [String: Any], keeping kept: inout [String: Field],
-        isEuler: Bool
+        _ x: Field, by operation: [String: Any], on canvas: Field, within latent: Field,
+        noise: Field, keeping kept: inout [String: Field], isEuler: Bool
     ) -> Field {
         let low = plane(operation, "low")
+        let (height, width) = (number(operation, "height"), number(operation, "width"))
         switch operation["kind"] as? String {
+        case "picture":
+            var pixels = Field(3, height, width)
+            pixels.values = picture
+            return pixels
         case "decode":
             return tiled(x, operation, from: 1, to: 8) { $0.toyPicture }.clamped
         case "resize_picture":
-            return x.resized(number(operation, "height"), number(operation, "width"), .cubic)
-                .clamped
+            let isCubic = operation["filter"] as? String == "bicubic"
+            return x.resized(height, width, isCubic ? .cubic : .area).clamped
+        case "pad_picture": return x.extended(height, width)
         case "encode": return tiled(x, operation, from: 8, to: 1) { $0.toyLatent }
         case "boost":
             let coarse = x.resized(low.height, low.width, .area)
                 .resized(x.height, x.width, .linear)
             return coarse.merged(x) { $0 + real(operation, "factor") * ($1 - $0) }
         case "keep":
-            kept[operation["name"] as? String ?? ""] = x.resized(low.height, low.width, .area)
+            let isEntered = x.height == latent.height && x.width == latent.width
+            let whole = isEntered ? x.wrapped(canvas.height, canvas.width) : x
+            kept[operation["name"] as? String ?? ""] = whole.resized(low.height, low.width, .area)
             return x
         case "resample":
-            return x.resized(number(operation, "height"), number(operation, "width"), .cubic)
+            return x.resized(height, width, .cubic)
         case "take_low":
             guard let other = kept.removeValue(forKey: operation["name"] as? String ?? "")
             else { return x.resized(0, 0, .linear) }
@@ -92,7 +105,9 @@ private struct Replay {
             return x.merged(
                 change.resized(low.height, low.width, .area).resized(x.height, x.width, .linear),
                 +)
-        case "renoise": return noised(x, operation, isEuler: isEuler)
+        case "renoise":
+            let isDrawn = operation["purpose"] != nil
+            return noised(x, operation, with: isDrawn ? nil : noise, isEuler: isEuler)
         default: return x.resized(0, 0, .linear)
         }
     }
@@ -113,9 +128,12 @@ private struct Replay {
         x = x.merged(noised) { $0 + real(operation, "weight") * ($1 - $0) }
     }
 
-    private func noised(_ x: Field, _ operation: [String: Any], isEuler: Bool) -> Field {
+    /// Under the noise that is given, or that the operation draws.
+    private func noised(
+        _ x: Field, _ operation: [String: Any], with noise: Field? = nil, isEuler: Bool
+    ) -> Field {
         let sigma = real(operation, "sigma")
-        let noise = drawn(like: x, operation)
+        let noise = noise ?? drawn(like: x, operation)
         if sigma.isInfinite { return noise }
         let scale = isEuler ? 1 : 1 / (1 + sigma * sigma).squareRoot()
         return x.merged(noise) { ($0 + sigma * $1) * scale }
@@ -408,6 +426,14 @@ private struct Field {
         return result
     }
 
+    func extended(_ height: Int, _ width: Int) -> Field {
+        var whole = Field(channels, height, width)
+        for (c, y, x) in whole.places {
+            whole[c, y, x] = self[c, min(y, self.height - 1), min(x, self.width - 1)]
+        }
+        return whole
+    }
+
     enum Filter { case linear, area, cubic }
 
     /// Element by element, by the kernels' formulas.
@@ -473,6 +499,8 @@ struct ReplayTests {
         let width: Int
         var prediction = PredictionType.epsilon
         var zeroTerminalSNR = false
+        /// Pixels of a picture to start from.
+        var image: Extent?
         var change: @Sendable (inout PlanRequest) -> Void = { _ in }
 
         var testDescription: String { "\(method), \(scheduler), \(width)×\(height)" }
@@ -518,6 +546,13 @@ struct ReplayTests {
         Case(
             method: "scalediff", scheduler: "ddim", height: 75, width: 180,
             prediction: .vPrediction, zeroTerminalSNR: true),
+        Case(
+            method: "upscale", scheduler: "euler", height: 200, width: 131,
+            image: Extent(height: 100, width: 66)),
+        Case(
+            method: "upscale", scheduler: "ddim", height: 41, width: 131,
+            prediction: .vPrediction, zeroTerminalSNR: true, image: Extent(height: 50, width: 160)
+        ) { $0.image?.strength = 1 },
     ]
 
     private func sampler(_ test: Case) -> Sampler {
@@ -534,9 +569,16 @@ struct ReplayTests {
     @Test("with the same result", arguments: cases)
     func replay(test: Case) async throws {
         let request = makeRequest(
-            height: test.height, width: test.width, sampler: sampler(test), test.change)
+            height: test.height, width: test.width, sampler: sampler(test)
+        ) { request in
+            request.image = test.image.map { StartImage(extent: $0, digest: "0") }
+            test.change(&request)
+        }
+        let picture = test.image.map(toyPhoto)
         let plan = try DenoisingMethods.method(named: test.method).plan(for: request)
-        let loop = DenoisingLoop(plan: plan, conditioning: emptyConditioning)
+        let loop = DenoisingLoop(
+            plan: plan, conditioning: emptyConditioning,
+            openPicture: picture.map { picture in toyBands(of: picture) })
         let noise = InitialNoise.native.latent(
             channels: 3, height: plan.noise.height, width: plan.noise.width, seed: 11)
         let result = try await loop.run(
@@ -546,7 +588,8 @@ struct ReplayTests {
         let data = try JSONEncoder().encode(PlanDocument(plan, expanded: true))
         let object = try #require(
             try JSONSerialization.jsonObject(with: data) as? [String: Any])
-        let replayed = Replay(plan: object).run(noise.values.map(Double.init))
+        let replay = Replay(plan: object, picture: picture?.values.map(Double.init) ?? [])
+        let replayed = replay.run(noise.values.map(Double.init))
         let latent = Latent(
             channels: 3, height: plan.latent.height, width: plan.latent.width,
             values: replayed.map(Float.init))

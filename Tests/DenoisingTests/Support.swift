@@ -129,6 +129,37 @@ private func toyLatent(of pixels: RGBImage) -> Latent {
     return tile
 }
 
+/// A picture of so many pixels that is another one everywhere.
+func toyPhoto(_ extent: Extent) -> RGBImage {
+    RGBImage(
+        height: extent.height, width: extent.width,
+        values: (0..<3 * extent.area).map { Float(($0 * 37 + $0 / 11) % 101) / 100 })
+}
+
+/// Opens a picture, which comes in bands of so many rows and then what is left.
+func toyBands(of picture: RGBImage, rows: Int = 7) -> OpenPicture {
+    { ToyBands(picture: picture, rows: rows) }
+}
+
+private struct ToyBands: PictureBands {
+    let picture: RGBImage
+    let rows: Int
+    private var given = 0
+
+    init(picture: RGBImage, rows: Int) { (self.picture, self.rows) = (picture, rows) }
+
+    mutating func next() throws -> RGBImage {
+        let range = given..<min(given + rows, picture.height)
+        given = range.upperBound
+        let plane = picture.height * picture.width
+        let values = (0..<3).flatMap { channel in
+            let first = channel * plane + range.lowerBound * picture.width
+            return picture.values[first..<first + range.count * picture.width]
+        }
+        return RGBImage(height: range.count, width: picture.width, values: values)
+    }
+}
+
 /// Plans and runs a request with a real scheduler; returns the finished latent.
 func run(
     _ method: String,

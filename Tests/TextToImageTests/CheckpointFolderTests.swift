@@ -165,7 +165,8 @@ final class CheckpointFolderTests {
     @Test(
         "what is no checkpoint's name is left alone",
         arguments: [
-            "step-.safetensors", "step-0.safetensors", "step-01.safetensors", "step-1-.safetensors",
+            "step-.safetensors", "step-0-0.safetensors", "step-01.safetensors",
+            "step-1-.safetensors",
             "step-1-0.safetensors", "step-1-02.safetensors", "step--1-2.safetensors",
             "step-1-2-3.safetensors", "step-+1.safetensors", "step-1-2.safetensors.bak",
             "step-99999999999999999999.safetensors",

@@ -120,11 +120,42 @@ final class ToyStudio: Sendable {
         let request = GenerationRequest(
             prompt: "hills", width: width, height: height, steps: 3, guidanceScale: 1, seed: seed,
             method: method)
+        return try generator(of: try PicturePlan(request: request, model: model))
+    }
+
+    /// Of a picture that starts from a file.
+    func generator(from file: PictureFile, width: Int, height: Int) throws -> ImageGenerator {
+        var request = GenerationRequest(
+            prompt: "hills", width: width, height: height, steps: 3, guidanceScale: 1, seed: 5,
+            method: "upscale")
+        request.start(from: file)
+        return try generator(
+            of: try PicturePlan(request: request, model: model), opening: file.opening)
+    }
+
+    func generator(
+        of picture: PicturePlan, opening openPicture: OpenPicture? = nil
+    ) throws -> ImageGenerator {
         let embedding = PromptEmbedding(
             hiddenStates: Tensor(zeros: Shape(77, 4)), pooled: Tensor(zeros: Shape(4)))
         return ImageGenerator(
-            picture: try PicturePlan(request: request, model: model),
-            conditioning: Conditioning(prompt: embedding, negative: embedding))
+            picture: picture,
+            conditioning: Conditioning(prompt: embedding, negative: embedding),
+            openPicture: openPicture)
+    }
+
+    /// A PNG that is another one in every pixel; gives its path.
+    func photo(
+        width: Int, height: Int, shift: Int = 0, text: String = "a comment"
+    ) async throws -> String {
+        let path = path("photo-\(width)-\(height)-\(shift)-\(text.count).png")
+        let stream = try PNGStream(
+            to: .file(path), width: width, height: height,
+            texts: [PNGText(keyword: "Comment", text: text)])
+        let bytes = (0..<3 * width * height).map { UInt8(($0 * 7 + $0 / 13 + shift) % 251) }
+        try await stream.append(rows: bytes)
+        try await stream.finish()
+        return path
     }
 
     func job(_ generator: ImageGenerator, weights: UInt64 = 2) -> Provenance {

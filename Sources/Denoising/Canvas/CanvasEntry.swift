@@ -2,24 +2,31 @@ internal import ImageFilters
 internal import Sampling
 package import Tensors
 
-/// Makes a phase's canvas out of what the phase before it leaves.
+/// Makes a phase's canvas out of what the phase before it leaves, or out of a picture.
 struct CanvasEntry {
     let plan: DenoisingPlan
     /// The phase that is entered.
     let phase: Int
+    /// Opens the picture that the plan starts from; nil without one.
+    let openPicture: OpenPicture?
 
     private var planned: PlanPhase { plan.phases[phase] }
 
     /// The state before the phase's first step. `onTile` hears of every tile that is decoded or
-    /// encoded on the way. Throws what the executor throws and ``DenoisingError``.
+    /// encoded on the way. Throws what the executor and the picture throw and ``DenoisingError``.
     func state(
         after previous: DenoisingState, with executor: some TaskExecutor,
         conditioning: Conditioning, onTile: (_ done: Int, _ count: Int) async throws -> Void
     ) async throws -> DenoisingState {
-        var latent = previous.canvas.cropped(to: plan.phases[previous.phase].latent)
+        var latent = previous.canvas.cropped(to: plan.extentBefore(phase: phase))
+        let noise = phase == 0 ? latent : nil
         var kept: [KeptCanvas] = []
         for operation in planned.entry {
             switch operation {
+            case .encode(let source, let size):
+                let encoding = PictureEncoding(
+                    of: source, size: size, to: plan.tiles(ofPhase: phase))
+                latent = try await encoded(encoding, executor, conditioning, onTile: onTile)
             case .redraw:
                 let redrawing = Redrawing(
                     from: plan.phases[phase - 1].latent, to: planned.latent,
@@ -31,18 +38,17 @@ struct CanvasEntry {
                 latent = coarse.combined(with: latent) { $0 + Float(factor) * ($1 - $0) }
             case .resample(let extent): latent = latent.enlarged(to: extent)
             case .keep(let name, let low):
-                kept.append(KeptCanvas(name: name, latent: latent.resampled(to: low)))
+                let whole =
+                    latent.extent == planned.latent
+                    ? latent.padded(to: planned.canvas) : latent
+                kept.append(KeptCanvas(name: name, latent: whole.resampled(to: low)))
             case .takeLow(let name, let low):
                 let other = kept.named(name).enlarged(to: latent.extent)
                 kept.removeAll { $0.name == name }
                 let change = other.combined(with: latent, -).lowPassed(to: low)
                 latent = latent.combined(with: change, +)
             case .renoise:
-                let step = plan.steps(ofPhase: phase).lowerBound
-                let noise = AddedNoise.latent(
-                    channels: 0..<latent.channels, height: latent.height, width: latent.width,
-                    seed: plan.request.seed, step: step)
-                latent = planned.schedule.noised(latent, with: noise, at: 0)
+                latent = planned.schedule.noised(latent, with: noise ?? drawn(like: latent), at: 0)
             case .mixAnchor, .restoreMoments:
                 preconditionFailure("no phase begins with \(operation)")
             }
@@ -50,6 +56,28 @@ struct CanvasEntry {
         return DenoisingState(
             phase: phase, canvas: latent.padded(to: planned.canvas), kept: kept,
             nextStep: previous.nextStep)
+    }
+
+    private func drawn(like latent: Latent) -> Latent {
+        AddedNoise.latent(
+            channels: 0..<latent.channels, height: latent.height, width: latent.width,
+            seed: plan.request.seed, step: plan.steps(ofPhase: phase).lowerBound)
+    }
+
+    private func encoded(
+        _ encoding: PictureEncoding, _ executor: some TaskExecutor, _ conditioning: Conditioning,
+        onTile: (_ done: Int, _ count: Int) async throws -> Void
+    ) async throws -> Latent {
+        guard let openPicture else { throw DenoisingError.pictureMissing }
+        var bands = try openPicture()
+        var done = 0
+        try await onTile(done, encoding.target.count)
+        return try await encoding.encode(
+            with: executor, conditioning: conditioning,
+            onTile: {
+                done += 1
+                try await onTile(done, encoding.target.count)
+            }, nextBand: { try bands.next() })
     }
 }
 

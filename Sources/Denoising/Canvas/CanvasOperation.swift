@@ -1,6 +1,9 @@
 /// What happens to the whole canvas between phases and at the start of steps: a pure function of
 /// the state, as a value.
 package enum CanvasOperation: Hashable, Sendable {
+    /// The picture that the plan starts from, of `source` pixels, is brought to `size` pixels and
+    /// encoded to the phase's latent: see ``PictureEncoding``.
+    case encode(source: Extent, size: Extent)
     /// The latent is decoded, the picture enlarged to so many pixels by bicubic interpolation and
     /// encoded to the phase's latent: see ``Redrawing``. In a phase's entry alone, on what the
     /// phase before left.
@@ -10,13 +13,15 @@ package enum CanvasOperation: Hashable, Sendable {
     /// x ← L + factor · (x − L), where L is what is left of x when it is reduced to `low` and
     /// enlarged again: more of what is finer than `low`. In a phase's entry.
     case boost(factor: Double, low: Extent)
-    /// Keeps the canvas under a name, reduced to `low`. In a phase's entry.
+    /// Keeps the latent under a name, reduced to `low`; once it has the phase's extents, as the canvas
+    /// continues it. In a phase's entry.
     case keep(String, low: Extent)
     /// x ← x + L(K) − L(x), where K is what was kept under the name, enlarged by bicubic
     /// interpolation to x, and L what is left when something is reduced to `low` and enlarged
     /// again. What was kept is used up. In a phase's entry.
     case takeLow(of: String, low: Extent)
-    /// Noise is added up to the level of the phase's first step. In a phase's entry.
+    /// Noise is added up to the level of the phase's first step: in the first phase the noise that
+    /// the run starts from, in each other one noise that is drawn for it. In a phase's entry.
     case renoise
     /// x ← (1 − w)·x + w·N, where N is what was kept under the name, enlarged by bicubic
     /// interpolation to the phase's latent and under the noise that ``renoise`` draws, at the
@@ -31,7 +36,7 @@ package enum CanvasOperation: Hashable, Sendable {
     var used: String? {
         switch self {
         case .mixAnchor(let name, _), .restoreMoments(let name): name
-        case .redraw, .resample, .boost, .keep, .takeLow, .renoise: nil
+        case .encode, .redraw, .resample, .boost, .keep, .takeLow, .renoise: nil
         }
     }
 }

@@ -49,6 +49,7 @@ package struct DemoFusionMethod: DenoisingMethod {
                 ("a number of structure steps", request.structureSteps != nil),
                 ("pixel interaction", request.interaction != nil && interaction == .off),
                 ("compatibility with published code", request.compatibility != nil),
+                ("a picture to start from", request.image != nil),
             ], method: name)
         let sizes = request.multipleSizes
         var resolved = try request.resolvedForWindows(isPlain: sizes.count == 1)

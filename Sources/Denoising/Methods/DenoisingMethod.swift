@@ -42,10 +42,7 @@ package enum DenoisingMethods {
 extension PlanRequest {
     /// The checks every method needs, before any arithmetic on the numbers.
     func checkCommon() throws(PlanningError) {
-        let native = model.nativePixels
-        guard height >= native, width >= native else {
-            throw .belowNative(height: height, width: width, nativePixels: native)
-        }
+        try checkNative()
         let limit = PlanLimits.pixelsPerSide
         guard height <= limit, width <= limit else {
             throw .tooLarge(height: height, width: width, limit: limit)
@@ -60,6 +57,22 @@ extension PlanRequest {
         guard guidanceRescale >= 0, guidanceRescale <= 1 else {
             throw .invalidNumber(
                 "guidance rescale", value: guidanceRescale, expected: "between 0 and 1")
+        }
+    }
+
+    /// What starts from noise is as large as the model was trained on; a picture has its shape.
+    private func checkNative() throws(PlanningError) {
+        let native = model.nativePixels
+        guard image != nil else {
+            guard height >= native, width >= native else {
+                throw .belowNative(height: height, width: width, nativePixels: native)
+            }
+            return
+        }
+        let shortest = model.sizeMultiple * model.scaleFactor
+        guard max(height, width) >= native, min(height, width) >= shortest else {
+            throw .belowNativeOfImage(
+                height: height, width: width, nativePixels: native, shortest: shortest)
         }
     }
 
@@ -103,11 +116,7 @@ extension PlanRequest {
     ) throws(PlanningError) -> PlanPhase {
         let steps: PhaseSchedule
         if let schedule { steps = schedule } else { steps = try self.schedule() }
-        let canvas = Extent(
-            height: latent.height.roundedUp(toMultipleOf: model.sizeMultiple),
-            width: latent.width.roundedUp(toMultipleOf: model.sizeMultiple))
-        let grid = WindowGrid(
-            canvas: canvas, window: canvas, stride: min(canvas.height, canvas.width))
+        let grid = wholeGrid(of: latent)
         let stage = PlanStage(
             name: name, steps: 0..<steps.count,
             groups: [
@@ -116,7 +125,16 @@ extension PlanRequest {
                     guidanceScale: guidanceScale, feather: feather)
             ])
         return PlanPhase(
-            name: name, latent: latent, canvas: canvas, schedule: steps, stages: [stage])
+            name: name, latent: latent, canvas: grid.canvas, schedule: steps, stages: [stage])
+    }
+
+    /// One view of a whole latent, on a canvas of multiples of what the network takes.
+    func wholeGrid(of latent: Extent) -> WindowGrid {
+        let canvas = Extent(
+            height: latent.height.roundedUp(toMultipleOf: model.sizeMultiple),
+            width: latent.width.roundedUp(toMultipleOf: model.sizeMultiple))
+        return WindowGrid(
+            canvas: canvas, window: canvas, stride: min(canvas.height, canvas.width))
     }
 
     /// What windows are told, by the request's crops and compatibility.

@@ -10,6 +10,7 @@ package struct DirectMethod: DenoisingMethod {
         try request.checkCommon()
         try request.refuse(
             [
+                ("a picture to start from", request.image != nil),
                 ("a stride", request.stride != nil),
                 ("a number of structure steps", request.structureSteps != nil),
                 ("pixel interaction", request.interaction != nil),

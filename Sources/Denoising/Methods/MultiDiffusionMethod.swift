@@ -10,6 +10,7 @@ package struct MultiDiffusionMethod: DenoisingMethod {
         try request.checkCommon()
         try request.refuse(
             [
+                ("a picture to start from", request.image != nil),
                 ("a number of structure steps", request.structureSteps != nil),
                 ("pixel interaction", request.interaction != nil),
                 ("compatibility with published code", request.compatibility != nil),

@@ -39,7 +39,8 @@ extension PlanRequest {
         return [nativeLatent] + between + [latent]
     }
 
-    private func reduced(by scale: Double) -> Extent {
+    /// The latent with sides `scale` times smaller.
+    func reduced(by scale: Double) -> Extent {
         Extent(
             height: max(1, Int((Double(latent.height) / scale).rounded())),
             width: max(1, Int((Double(latent.width) / scale).rounded())))

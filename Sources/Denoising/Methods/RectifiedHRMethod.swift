@@ -19,6 +19,7 @@ package struct RectifiedHRMethod: DenoisingMethod {
                 ("a number of structure steps", request.structureSteps != nil),
                 ("pixel interaction", request.interaction != nil),
                 ("compatibility with published code", request.compatibility != nil),
+                ("a picture to start from", request.image != nil),
             ], method: name)
         let count = min(request.doublingSizes.count, max(2, request.steps))
         var resolved = try request.resolvedForWindows(isPlain: count == 1)

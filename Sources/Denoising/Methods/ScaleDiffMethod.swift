@@ -19,6 +19,7 @@ package struct ScaleDiffMethod: DenoisingMethod {
                 ("a number of structure steps", request.structureSteps != nil),
                 ("pixel interaction", request.interaction != nil),
                 ("compatibility with published code", request.compatibility != nil),
+                ("a picture to start from", request.image != nil),
             ], method: name)
         let sizes = request.doublingSizes
         let resolved = try request.resolvedForWindows(isPlain: sizes.count == 1)

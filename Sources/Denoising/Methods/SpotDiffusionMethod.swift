@@ -16,6 +16,7 @@ package struct SpotDiffusionMethod: DenoisingMethod {
                 ("a number of structure steps", request.structureSteps != nil),
                 ("pixel interaction", request.interaction != nil),
                 ("compatibility with published code", request.compatibility != nil),
+                ("a picture to start from", request.image != nil),
                 ("a stride", request.stride != nil),
                 ("jitter", request.jitter != nil),
                 ("crops of windows", request.windowCrops != nil),

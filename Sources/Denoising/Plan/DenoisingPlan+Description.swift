@@ -11,8 +11,11 @@ extension DenoisingPlan: CustomStringConvertible {
             "latent \(latent) × \(request.model.channels) channels, native window "
                 + "\(request.window)",
         ]
+        if let image = request.image {
+            lines.append("starts from a picture of \(image.extent) pixels (\(image.digest))")
+        }
         for (number, phase) in phases.enumerated() {
-            if phases.count > 1 || phase.canvas != phase.latent {
+            if phases.count > 1 || phase.canvas != phase.latent || !phase.entry.isEmpty {
                 lines.append("\(phase.name): " + phase.summary)
             }
             let first = steps(ofPhase: number).lowerBound
@@ -98,6 +101,10 @@ extension CanvasOperation: CustomStringConvertible {
     /// One clause.
     package var description: String {
         switch self {
+        case .encode(let source, let size) where source == size: "the picture encoded"
+        case .encode(let source, let size):
+            "the picture \(source.area < size.area ? "enlarged" : "reduced") to \(size) pixels, "
+                + "encoded"
         case .redraw(let picture): "decoded, enlarged to \(picture) pixels, encoded"
         case .boost(let factor, let low): "what is finer than \(low) times \(factor)"
         case .keep(let name, let low): "\(low) of it kept as \(name)"

@@ -35,10 +35,17 @@ extension DenoisingPlan {
         }
     }
 
-    /// The first phase starts from noise; every other one makes its canvas and adds noise to it.
+    /// The first phase starts from noise, or from the request's picture; every other one makes its
+    /// canvas of what there is.
     private func validateOperations(of phase: PlanPhase, number: Int) throws(PlanningError) {
         let kept = Set(phase.kept.map(\.name))
-        guard phase.entry.isEmpty == (number == 0) else {
+        let startsFromPicture =
+            if case .encode(request.image?.extent, _)? = phase.entry.first { true } else { false }
+        let isFitting =
+            number == 0
+            ? startsFromPicture || phase.entry.isEmpty && request.image == nil
+            : !startsFromPicture && !phase.entry.isEmpty
+        guard isFitting else {
             throw .brokenPlan("phase \(phase.name) does not begin as its place asks")
         }
         for stage in phase.stages {
@@ -111,9 +118,14 @@ extension DenoisingPlan {
         hash.add(schedule.initialNoiseSigma)
         hash.add(request.guidanceRescale)
         hash.add(request.feather.rawValue)
+        if let image = request.image {
+            hash.add(image.digest)
+            hash.add(image.extent.height)
+            hash.add(image.extent.width)
+        }
         for (number, phase) in phases.enumerated() {
             // What a plan of one phase does not have leaves no trace in its fingerprint.
-            if number > 0 { add(phase, to: &hash) }
+            if !phase.entry.isEmpty { add(phase, to: &hash) }
             for index in steps(ofPhase: number) { add(step(at: index), to: &hash) }
         }
         return hash.fingerprint

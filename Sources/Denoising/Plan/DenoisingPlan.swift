@@ -11,7 +11,8 @@ package struct DenoisingPlan: Equatable, Sendable {
     package let method: String
     /// The request with every choice filled in.
     package let request: PlanRequest
-    /// In order: the first starts from noise, each other one from what the one before it leaves.
+    /// In order: the first starts from noise or a picture, each other one from what the one before
+    /// it leaves.
     package let phases: [PlanPhase]
 
     /// Where each phase's steps begin, and the end.
@@ -57,8 +58,23 @@ package struct DenoisingPlan: Equatable, Sendable {
     /// Whether pictures are encoded on the way.
     package var encodes: Bool {
         phases.contains { phase in
-            phase.entry.contains { if case .redraw = $0 { true } else { false } }
+            phase.entry.contains { operation in
+                switch operation {
+                case .redraw, .encode: true
+                case .resample, .boost, .keep, .takeLow, .renoise, .mixAnchor, .restoreMoments:
+                    false
+                }
+            }
         }
+    }
+
+    /// Extents of the latent that a phase makes its canvas of: of the one before it, or of the
+    /// noise.
+    func extentBefore(phase: Int) -> Extent { phase == 0 ? noise : phases[phase - 1].latent }
+
+    /// The tiles in which a phase's latent is encoded.
+    func tiles(ofPhase phase: Int) -> TileGrid {
+        TileGrid(latent: phases[phase].latent, model: request.model)
     }
 
     /// The steps of a phase, counted over the whole plan.

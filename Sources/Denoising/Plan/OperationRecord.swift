@@ -1,3 +1,4 @@
+internal import ImageFilters
 internal import Sampling
 
 /// An operation in a ``PlanDocument``: its kind and what belongs to it.
@@ -29,6 +30,13 @@ struct OperationRecord: Encodable {
         }
     }
 
+    /// What has to do with so many pixels or cells.
+    init(kind: String, of picture: Extent, filter: ResamplingFilter? = nil) {
+        self.init(kind: kind)
+        (height, width) = (picture.height, picture.width)
+        self.filter = filter?.rawValue
+    }
+
     /// `decode` or `encode` in the tiles of a grid.
     init(kind: String, tiles: TileGrid) {
         self.init(kind: kind)
@@ -45,14 +53,20 @@ extension DenoisingPlan {
         of operation: CanvasOperation, inPhase phase: Int, step: StepPlan? = nil
     ) -> [OperationRecord] {
         switch operation {
+        case .encode(let source, let size):
+            let encoding = PictureEncoding(of: source, size: size, to: tiles(ofPhase: phase))
+            return [
+                OperationRecord(kind: "picture", of: source),
+                OperationRecord(kind: "resize_picture", of: size, filter: encoding.filter),
+                OperationRecord(kind: "pad_picture", of: encoding.target.pixels),
+                OperationRecord(kind: "encode", tiles: encoding.target),
+            ]
         case .redraw(let picture):
             let redrawing = Redrawing(
                 from: phases[phase - 1].latent, to: phases[phase].latent, model: request.model)
-            var resize = OperationRecord(kind: "resize_picture")
-            (resize.height, resize.width) = (picture.height, picture.width)
-            resize.filter = "bicubic"
             return [
-                OperationRecord(kind: "decode", tiles: redrawing.source), resize,
+                OperationRecord(kind: "decode", tiles: redrawing.source),
+                OperationRecord(kind: "resize_picture", of: picture, filter: .bicubic),
                 OperationRecord(kind: "encode", tiles: redrawing.target),
             ]
         case .boost(let factor, let low):
@@ -66,10 +80,7 @@ extension DenoisingPlan {
         case .renoise:
             return [noise("renoise", inPhase: phase, at: phases[phase].schedule.timesteps[0])]
         case .resample(let extent):
-            var record = OperationRecord(kind: "resample")
-            (record.height, record.width) = (extent.height, extent.width)
-            record.filter = "bicubic"
-            return [record]
+            return [OperationRecord(kind: "resample", of: extent, filter: .bicubic)]
         case .takeLow(let name, let low):
             var record = OperationRecord(kind: "take_low")
             (record.name, record.low, record.filter) = (name, low, "bicubic")
@@ -92,8 +103,11 @@ extension DenoisingPlan {
         _ kind: String, inPhase phase: Int, at timestep: Timestep
     ) -> OperationRecord {
         var record = OperationRecord(kind: kind)
-        record.purpose = RandomPurpose.renoise.rawValue
-        record.step = steps(ofPhase: phase).lowerBound
+        // The first phase takes the noise that the run starts from.
+        if phase > 0 {
+            record.purpose = RandomPurpose.renoise.rawValue
+            record.step = steps(ofPhase: phase).lowerBound
+        }
         record.sigma = PrintedSigma(timestep.sigma)
         return record
     }

@@ -10,22 +10,26 @@ internal import Tensors
 /// x mod width), and what the phase leaves is its top left corner. A phase has `name`, `latent`,
 /// `canvas`, `entry` and `steps`.
 ///
-/// `entry` makes the latent out of what the phase before left, operation by operation (none in the
-/// first phase, which starts from the noise times `initial_noise_sigma`), by its `kind`:
+/// `entry` makes the latent out of what the phase before left, operation by operation, by its
+/// `kind`. A first phase without any starts from the noise times `initial_noise_sigma`; one that
+/// begins with `picture` is made of that, the one of `request.image`'s digest.
+/// - `picture`: that of `height` and `width` in pixels, from 0 to 1;
+/// - `pad_picture`: its last column and row are repeated up to `height` and `width` in pixels;
 /// - `decode`: in tiles of `tile` cells, `rows` and `columns` where they begin; each fades in over
 ///   its left and upper neighbours along a linear ramp; clamped to 0 ... 1;
-/// - `resize_picture`: to `height` and `width` in pixels, `filter: "bicubic"` (a = −0.75, corners
-///   not aligned), clamped;
+/// - `resize_picture`: to `height` and `width` in pixels, corners not aligned, clamped; `filter` is
+///   `bicubic` (a = −0.75) or `antialiased-bilinear`;
 /// - `encode`: likewise in tiles; the autoencoder's mean times its scaling factor;
 /// - `boost`: x ← L + `factor` · (x − L), L being x reduced to `low` (bilinear with antialiasing)
 ///   and enlarged again (bilinear);
 /// - `resample`: to `height` and `width` in latents, by the same filter;
-/// - `keep`: x reduced to `low` likewise is kept as `name`;
+/// - `keep`: x, continued to the canvas once it has the phase's extents, reduced to `low` likewise, is
+///   kept as `name`;
 /// - `take_low`: x ← x + (K − x) reduced to `low` and enlarged again likewise, K being what was kept
 ///   as `name`, enlarged to x (bicubic); it is not kept any longer;
 /// - `renoise`: noise is added up to the `sigma` of the first step: to x·√ᾱ + √(1−ᾱ)·noise, or to
 ///   x + sigma·noise under euler; the noise is drawn with `purpose`, `step` and the number of
-///   channel and row together.
+///   channel and row together, or, without them, that which the run starts from.
 ///
 /// `exit`, where a phase has it, is what happens to the canvas behind its last step:
 /// `restore_moments`: x is shifted and scaled so that mean and deviation over all channels and the
@@ -59,8 +63,8 @@ internal import Tensors
 ///
 /// and has `weight`, `feather` unless uniform (with `row_weights` and `column_weights`, whose
 /// product times `weight` is the weight of a position), `time_ids` and `task`. All numbers are
-/// latents but `request.width`, `request.height`, `time_ids` and those of `resize_picture`, which
-/// are pixels. An infinite `sigma` (zero terminal SNR) is the string "Infinity", as JSON has no
+/// latents but `request.width`, `request.height`, `time_ids` and those of `picture`,
+/// `pad_picture` and `resize_picture`, which are pixels. An infinite `sigma` (zero terminal SNR) is the string "Infinity", as JSON has no
 /// number for it.
 package struct PlanDocument: Encodable {
     package let plan: DenoisingPlan
@@ -138,6 +142,13 @@ package struct PlanDocument: Encodable {
         try fields.encodeIfPresent(request.sizeConditioning, forKey: "size_conditioning")
         try fields.encodeIfPresent(request.interaction, forKey: "interaction")
         try fields.encode(request.feather, forKey: "feather")
+        if let image = request.image {
+            var record = fields.nestedContainer(keyedBy: Key.self, forKey: "image")
+            try record.encode(image.digest, forKey: "digest")
+            try record.encode(image.extent.height, forKey: "height")
+            try record.encode(image.extent.width, forKey: "width")
+            try record.encodeIfPresent(image.strength, forKey: "strength")
+        }
         try fields.encodeIfPresent(request.compatibility, forKey: "compat")
         try fields.encode(request.viewsPerTask, forKey: "views_per_task")
         try fields.encode(request.model.nativeSide, forKey: "native_window")

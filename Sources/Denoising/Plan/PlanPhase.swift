@@ -7,8 +7,8 @@ package struct PlanPhase: Equatable, Sendable {
     /// What the loop works on: the latent, or a little more to the right and downwards where the
     /// lattices or the network need multiples.
     package let canvas: Extent
-    /// What makes the canvas out of the phase's before; empty for the first one, which starts
-    /// from noise.
+    /// What makes the canvas out of the phase's before; in the first one out of noise and a picture,
+    /// and empty where it starts from noise alone.
     package let entry: [CanvasOperation]
     /// What happens to the canvas after the last step, before what is kept is let go of.
     package let exit: [CanvasOperation]
@@ -43,7 +43,7 @@ package struct PlanPhase: Equatable, Sendable {
             switch operation {
             case .keep(let name, let low): kept.append((name, low))
             case .takeLow(let name, _): kept.removeAll { $0.name == name }
-            case .redraw, .resample, .boost, .renoise, .mixAnchor, .restoreMoments: break
+            case .encode, .redraw, .resample, .boost, .renoise, .mixAnchor, .restoreMoments: break
             }
         }
         return kept

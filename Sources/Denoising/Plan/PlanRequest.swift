@@ -41,6 +41,23 @@ package enum SizeConditioning: String, Codable, Hashable, Sendable, CaseIterable
     case picture
 }
 
+/// A picture that a plan starts from, instead of noise alone.
+package struct StartImage: Hashable, Sendable {
+    /// In pixels.
+    package let extent: Extent
+    /// Digest of its pixels.
+    package let digest: String
+    /// How much noise its first phase adds, as a part of the steps from noise to picture: above 0,
+    /// where little of it changes, to 1, where nothing but the noise is left. Nil is the method's.
+    package var strength: Double?
+
+    package init(extent: Extent, digest: String, strength: Double? = nil) {
+        self.extent = extent
+        self.digest = digest
+        self.strength = strength
+    }
+}
+
 /// Everything that decides a plan. Nil leaves a choice to the method, whose plan's `request` says
 /// what it took; a choice that a method does not have stays nil there.
 package struct PlanRequest: Equatable, Sendable {
@@ -75,6 +92,8 @@ package struct PlanRequest: Equatable, Sendable {
     package var interaction: InteractionMode?
     /// Weights of a window's positions in the average.
     package var feather: Feather
+    /// The picture to start from; nil starts from noise alone.
+    package var image: StartImage?
     /// Nil is the corrected method.
     package var compatibility: Compatibility?
     /// How many views of a step one task carries; part of the plan, never of the cluster.
@@ -97,6 +116,7 @@ package struct PlanRequest: Equatable, Sendable {
         sizeConditioning: SizeConditioning? = nil,
         interaction: InteractionMode? = nil,
         feather: Feather = .uniform,
+        image: StartImage? = nil,
         compatibility: Compatibility? = nil,
         viewsPerTask: Int = 1
     ) {
@@ -116,6 +136,7 @@ package struct PlanRequest: Equatable, Sendable {
         self.sizeConditioning = sizeConditioning
         self.interaction = interaction
         self.feather = feather
+        self.image = image
         self.compatibility = compatibility
         self.viewsPerTask = viewsPerTask
     }

@@ -5,6 +5,8 @@ package enum PlanningError: Error, Equatable, CustomStringConvertible {
     case unknownMethod(String, known: [String])
     /// One side is smaller than what the model was trained on.
     case belowNative(height: Int, width: Int, nativePixels: Int)
+    /// With a picture to start from the longer side has to be native, and the shorter one something.
+    case belowNativeOfImage(height: Int, width: Int, nativePixels: Int, shortest: Int)
     /// One side exceeds ``PlanLimits/pixelsPerSide``.
     case tooLarge(height: Int, width: Int, limit: Int)
     /// A step would have more views than ``PlanLimits/viewsPerStep``.
@@ -33,6 +35,10 @@ package enum PlanningError: Error, Equatable, CustomStringConvertible {
         case .belowNative(let height, let width, let native):
             "\(width)×\(height) is smaller than this model's native \(native)×\(native) pixels; "
                 + "both sides have to be at least \(native)"
+        case .belowNativeOfImage(let height, let width, let native, let shortest):
+            "\(width)×\(height) is too small for this model: the longer side has to be at least "
+                + "\(native) pixels and the shorter one \(shortest); ask for a larger size, such as "
+                + "4x for four times the picture's sides"
         case .tooLarge(let height, let width, let limit):
             "\(width)×\(height) is too large; a side can have at most \(limit) pixels"
         case .tooManyViews(let count, let limit):

@@ -31,6 +31,17 @@ package struct TileGrid: Hashable, Sendable {
         columnStarts = WindowGrid.starts(length: latent.width, window: tile, stride: stride)
     }
 
+    /// Tiles of the model's native side: its autoencoder's norms and attention make another picture
+    /// of larger ones.
+    package init(latent: Extent, model: ModelGeometry) {
+        self.init(latent: latent, tile: model.nativeSide, scaleFactor: model.scaleFactor)
+    }
+
+    /// Extents in pixels.
+    package var pixels: Extent {
+        Extent(height: latent.height * scaleFactor, width: latent.width * scaleFactor)
+    }
+
     /// Rows of tiles.
     package var rows: Int { rowStarts.count }
 

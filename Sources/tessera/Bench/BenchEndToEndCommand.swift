@@ -26,7 +26,7 @@ struct BenchEndToEndCommand: AsyncParsableCommand {
             valueName: "size"),
         transform: PictureSize.argument
     )
-    var size: PictureSize = .timesNative(2)
+    var size: PictureSize = .times(2)
 
     @Option(
         help: ArgumentHelp(
@@ -110,7 +110,7 @@ struct BenchEndToEndCommand: AsyncParsableCommand {
     private func picture(
         by method: String, of folder: ModelFolder, seed: UInt64
     ) throws -> PicturePlan {
-        let extent = size.resolved(nativeSide: folder.nativeSide)
+        let extent = try size.resolved(nativeSide: folder.nativeSide)
         let request = GenerationRequest(
             prompt: prompt, width: extent.width, height: extent.height, steps: steps,
             guidanceScale: guidanceScale, seed: seed, method: method)

@@ -1,0 +1,131 @@
+internal import ImageFilters
+internal import Tensors
+
+/// A picture is brought to another size and encoded in tiles.
+///
+/// In bands: for each row of tiles as much of the picture is taken as it needs, and what no later
+/// one needs is dropped. The picture is never whole in memory.
+struct PictureEncoding {
+    /// Extents of the picture in pixels.
+    let source: Extent
+    /// Extents in pixels that it is brought to.
+    let size: Extent
+    /// How the latent is encoded, of at least so many pixels: to the right and below the last
+    /// column and row are repeated.
+    let target: TileGrid
+
+    /// Traps when the latent is too small.
+    init(of source: Extent, size: Extent, to target: TileGrid) {
+        let scale = target.scaleFactor
+        precondition(
+            size.height <= target.latent.height * scale
+                && size.width <= target.latent.width * scale, "a latent holds its picture")
+        self.source = source
+        self.size = size
+        self.target = target
+    }
+
+    /// Cubic where it grows; where it shrinks that would skip pixels.
+    var filter: ResamplingFilter {
+        size.height < source.height || size.width < source.width ? .antialiasedBilinear : .bicubic
+    }
+
+    /// `onTile` runs after each tile that is encoded; `nextBand` gives the picture from its top.
+    /// Throws ``DenoisingError`` and what the executor and the closures throw.
+    func encode(
+        with executor: some TaskExecutor, conditioning: Conditioning,
+        onTile: () async throws -> Void, nextBand: () async throws -> RGBImage
+    ) async throws -> Latent {
+        var picture = ResizedBand(self)
+        var joiner = TileJoiner<Latent>(grid: target, scale: 1)
+        var result: [Latent] = []
+        for row in 0..<target.rows {
+            let top = target.rowStarts[row]
+            picture.drop(above: top * target.scaleFactor)
+            while picture.end < (top + target.tile.height) * target.scaleFactor {
+                picture.add(try await nextBand())
+            }
+            let tiles = try await executor.answers(
+                to: tasks(picture, row: row), in: target, conditioning: conditioning,
+                onTile: onTile, { try target.encoded($0) })
+            result.append(joiner.add(rowOfTiles: tiles))
+        }
+        return Latent(stacking: result)
+    }
+
+    private func tasks(_ picture: ResizedBand, row: Int) -> WorkList {
+        let target = target
+        return WorkList(count: target.columns) { position in
+            let index = row * target.columns + position
+            return .encode(EncodeTask(index: index, pixels: picture.tile(target[index])))
+        }
+    }
+}
+
+/// Rows of a picture that is resized from its top: those that are still wanted.
+private struct ResizedBand: Sendable {
+    private let scale: Int
+    private let size: Extent
+    /// Of all tiles together, in pixels.
+    private let whole: Extent
+    private var resampler: BandResampler<RGBImage>
+    private var rows: RGBImage?
+    /// The picture's row that is the band's first.
+    private var start = 0
+
+    init(_ encoding: PictureEncoding) {
+        let (source, target) = (encoding.source, encoding.target)
+        scale = target.scaleFactor
+        size = encoding.size
+        whole = Extent(height: target.latent.height * scale, width: target.latent.width * scale)
+        resampler = BandResampler(
+            filter: encoding.filter, channels: 3, height: source.height, width: source.width,
+            newHeight: size.height, newWidth: size.width)
+    }
+
+    /// One behind the last row of the picture that is there.
+    var end: Int { start + (rows?.height ?? 0) }
+
+    mutating func add(_ band: RGBImage) {
+        guard var more = resampler.add(band) else { return }
+        for index in more.values.indices { more.values[index] = min(max(more.values[index], 0), 1) }
+        let isLast = end + more.height == size.height
+        more = more.repeatingEdge(
+            height: more.height + (isLast ? whole.height - size.height : 0), width: whole.width)
+        rows = RGBImage(stacking: [rows, more].compactMap(\.self))
+    }
+
+    /// Lets go of the rows above one.
+    mutating func drop(above row: Int) {
+        guard row > start, let rows else { return }
+        let first = min(row, end)
+        self.rows = first < end ? rows.rows(first - start..<rows.height) : nil
+        start = first
+    }
+
+    /// The pixels of a tile, whose rows are there.
+    func tile(_ tile: Window) -> RGBImage {
+        guard let rows else { preconditionFailure("an empty band has no pixels") }
+        let (top, left) = (tile.y * scale - start, tile.x * scale)
+        return rows.part(
+            top..<top + tile.height * scale, left..<left + tile.width * scale)
+    }
+}
+
+extension RGBImage {
+    /// With its last column and row repeated up to these extents.
+    fileprivate func repeatingEdge(height: Int, width: Int) -> RGBImage {
+        guard height != self.height || width != self.width else { return self }
+        var values: [Float] = []
+        values.reserveCapacity(channels * height * width)
+        for channel in 0..<channels {
+            for y in 0..<height {
+                let first = (channel * self.height + min(y, self.height - 1)) * self.width
+                let row = self.values[first..<first + self.width]
+                values += row
+                values += repeatElement(row[row.endIndex - 1], count: width - self.width)
+            }
+        }
+        return RGBImage(height: height, width: width, values: values)
+    }
+}

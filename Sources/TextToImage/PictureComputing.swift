@@ -1,0 +1,71 @@
+package import ComputeBackends
+package import Denoising
+package import DiffusionModels
+internal import Sampling
+internal import Tensors
+
+/// Who computes pictures: this process, or workers.
+package protocol PictureComputing: Sendable {
+    /// Runs `body` with an executor for this picture. Throws what `body` throws, and why there is
+    /// no such executor.
+    func compute(
+        _ picture: PreparedPicture,
+        _ body: @escaping @Sendable (any TaskExecutor) async throws -> Void
+    ) async throws
+}
+
+/// A picture that only waits for somebody to compute it.
+package struct PreparedPicture: Sendable {
+    package let generator: ImageGenerator
+    package let model: ModelFolder
+    package let backend: any ComputeBackend
+
+    /// What whoever computes has to answer first: see ``PicturePlan/trialQuestions(seed:)``. Throws
+    /// `WeightsError` when the answers are not finite, and `CancellationError`.
+    package func trialAnswers() async throws -> [(item: WorkItem, answer: WorkAnswer)] {
+        // Nothing is prepared ahead for a few small questions.
+        let host = ModelHost(
+            model: try LoadedModel(
+                folder: model, backend: backend, memoryBudget: MemoryBudget(bytes: 0)))
+        try await host.prepare(generator.conditioning)
+        var answers: [(item: WorkItem, answer: WorkAnswer)] = []
+        do {
+            for item in generator.picture.trialQuestions(seed: .random(in: 0...UInt64.max)) {
+                let answer = try await abandonable { [generator] in
+                    try await host.compute(
+                        item, conditioning: generator.conditioning.fingerprint)
+                }
+                answers.append((item, answer))
+            }
+        } catch ComputeError.notFinite(_, let reason) {
+            // No worker would do better; nothing is lost yet.
+            throw WeightsError.malformed(
+                path: model.path,
+                reason: "\(reason), asked a question before anything else; `tessera doctor` finds "
+                    + "damaged weights")
+        }
+        return answers
+    }
+}
+
+/// Computes in this process.
+package struct LocalComputing: PictureComputing {
+    private let budget: MemoryBudget
+
+    /// `budget` is the memory for weights that are prepared ahead.
+    package init(budget: MemoryBudget) { self.budget = budget }
+
+    /// Throws `WeightsError`, and `ComputeError` when a memory limit leaves too little room.
+    package func compute(
+        _ picture: PreparedPicture,
+        _ body: @escaping @Sendable (any TaskExecutor) async throws -> Void
+    ) async throws {
+        let generator = picture.generator
+        let loaded = try LoadedModel(
+            folder: picture.model, backend: picture.backend, memoryBudget: budget)
+        try loaded.checkRoom(
+            for: generator.picture.plan, tiles: generator.picture.tiles,
+            tokens: generator.conditioning.prompt.hiddenStates.shape[0])
+        try await body(LocalExecutor(model: ModelHost(model: loaded)))
+    }
+}

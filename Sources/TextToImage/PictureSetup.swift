@@ -1,0 +1,44 @@
+internal import Denoising
+package import DiffusionModels
+internal import Sampling
+internal import Tensors
+
+/// A request worked out for a model: everything that can be wrong with it is found here.
+package struct PictureSetup: Sendable {
+    package let model: ModelFolder
+    package let picture: PicturePlan
+    /// Of unit variance, for the first phase.
+    let noise: Latent
+    /// The picture that it starts from.
+    let image: PictureFile?
+
+    /// Throws what is wrong with the request, or with the noise of `inputs`.
+    package init(
+        request: GenerationRequest, inputs: PictureInputs, model: ModelFolder
+    ) throws {
+        self.model = model
+        image = inputs.image
+        picture = try PicturePlan(request: request, model: model)
+        noise = try picture.initialNoise(from: inputs.initialLatents)
+    }
+
+    /// The weights that decide the latents and not the picture made of them; nil where pictures on
+    /// the way decide the latents, too, so that another autoencoder makes another picture.
+    var latentWeights: Fingerprint? {
+        get throws { picture.plan.encodes ? nil : try model.latentFingerprint() }
+    }
+}
+
+extension PicturePlan {
+    /// Says so when the negative prompt has no part in any step.
+    package var ignoredPrompt: [String] {
+        let isUsed = plan.groups.contains {
+            ClassifierFreeGuidance(scale: $0.guidanceScale).isActive
+        }
+        guard !isUsed, request.negativePrompt?.isEmpty == false else { return [] }
+        return [
+            "the negative prompt has no effect with --guidance-scale \(request.guidanceScale): "
+                + "only above 1 it takes part"
+        ]
+    }
+}

@@ -218,7 +218,13 @@ struct LinkEnd {
                 link, "", buffer.baseAddress!.assumingMemoryBound(to: CChar.self), buffer.count)
         }
         guard count > 0 else { throw .ofLastCall(path: path) }
-        return String(decoding: buffer[..<count], as: UTF8.self)
+        guard let text = String(validating: buffer[..<count], as: UTF8.self) else {
+            throw FileFailure(
+                path: path, code: EILSEQ,
+                reason:
+                    "it is a link to a name that is not UTF-8; name the file itself by one that is")
+        }
+        return text
     }
 }
 

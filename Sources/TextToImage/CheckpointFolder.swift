@@ -39,7 +39,8 @@ package final class CheckpointFolder: Sendable {
     /// writers left behind.
     ///
     /// `latentWeights` are the fingerprint of the weights that decide the latents: with equal ones
-    /// a run goes on under another autoencoder. A step under way is kept every `keepingEvery` or
+    /// a run goes on under another autoencoder. From `autoencoderPhase` on, what is kept has something
+    /// of the old one. A step under way is kept every `keepingEvery` or
     /// more rarely (``keep(_:)``).
     /// `beforeWrite` is called on the writing thread before each write, for injected faults;
     /// `onEvent` from any thread. Throws ``CheckpointError``: another process works in the
@@ -49,6 +50,7 @@ package final class CheckpointFolder: Sendable {
         path: String,
         job: Provenance,
         latentWeights: Fingerprint? = nil,
+        autoencoderPhase: Int? = nil,
         resume: Bool,
         keepingEvery interval: Duration = CheckpointFolder.usualInterval,
         beforeWrite: StateWriteHook? = nil,
@@ -61,7 +63,11 @@ package final class CheckpointFolder: Sendable {
         let lock = try StateLock(folder: path)
         let (manifest, isOther) = try Self.adopt(
             job, latentWeights: latentWeights, in: path, resume: resume, beforeWrite: beforeWrite)
-        if isOther { onEvent(.otherAutoencoder) }
+        if isOther {
+            let newest = Self.checkpoints(in: path).last?.phase
+            let isMixed = newest.map { $0 >= autoencoderPhase ?? .max } ?? false
+            onEvent(.otherAutoencoder(isMixed: isMixed))
+        }
         if manifest.job.version != job.version {
             onEvent(.otherVersion(held: manifest.job.version))
         }

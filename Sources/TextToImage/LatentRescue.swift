@@ -18,7 +18,8 @@ package enum LatentRescue {
     ) -> String? {
         let (folder, stem) = place(of: output)
         for folder in [folder] + folders {
-            if let path = write(latent, as: folder.isEmpty ? stem : "\(folder)/\(stem)") {
+            let start = folder.isEmpty || folder.hasSuffix("/") ? folder : folder + "/"
+            if let path = write(latent, as: start + stem) {
                 return path
             }
         }

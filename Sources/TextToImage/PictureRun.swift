@@ -239,6 +239,9 @@ package struct PictureRunFailure: Error, CustomStringConvertible {
         "\(causes); \(what) are kept: \(remedy), and \(goingOn), which \(rest)"
     }
 
+    /// The same where nothing keeps the latents and nobody can be told an option.
+    package var loss: String { "\(causes); \(what) found no place and are lost" }
+
     private var what: String {
         phase.map { "the latents of phase \"\($0)\"" } ?? "the finished latents"
     }

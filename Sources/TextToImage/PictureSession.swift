@@ -31,7 +31,8 @@ package struct PictureSession: Sendable {
         _ place: StatePlace, onEvent: @escaping @Sendable (StateEvent) -> Void
     ) throws -> (folder: CheckpointFolder, life: StateLife) {
         let folder = try CheckpointFolder(
-            path: place.path, job: provenance, latentWeights: setup.latentWeights,
+            path: place.path, job: provenance, latentWeights: setup.model.latentFingerprint(),
+            autoencoderPhase: setup.autoencoderPhase,
             resume: place.resumes, keepingEvery: place.interval, beforeWrite: place.beforeWrite,
             onEvent: onEvent)
         return (folder, try folder.beginLife())

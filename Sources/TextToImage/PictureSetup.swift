@@ -22,10 +22,9 @@ package struct PictureSetup: Sendable {
         noise = try picture.initialNoise(from: inputs.initialLatents)
     }
 
-    /// The weights that decide the latents and not the picture made of them; nil where pictures on
-    /// the way decide the latents, too, so that another autoencoder makes another picture.
-    var latentWeights: Fingerprint? {
-        get throws { picture.plan.encodes ? nil : try model.latentFingerprint() }
+    /// The first phase whose canvas is made of a picture; nil when none is.
+    var autoencoderPhase: Int? {
+        picture.plan.phases.indices.first(where: picture.plan.encodes(inPhase:))
     }
 }
 

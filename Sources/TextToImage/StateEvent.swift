@@ -56,8 +56,8 @@ package enum StateEvent: Equatable, Sendable {
     case passedOver(file: String, reason: String, instead: String)
     /// The folder was begun by another version of the program.
     case otherVersion(held: String)
-    /// The folder was begun with another autoencoder.
-    case otherAutoencoder
+    /// The folder was begun with another autoencoder, and some of that is in the latents.
+    case otherAutoencoder(isMixed: Bool)
 
     package var description: String {
         switch self {
@@ -71,9 +71,12 @@ package enum StateEvent: Equatable, Sendable {
         case .passedOver(let file, let reason, let instead): "\(file) \(reason); \(instead)"
         case .otherVersion(let held):
             "this run was begun by tessera \(held) and goes on with \(tesseraVersion)"
-        case .otherAutoencoder:
+        case .otherAutoencoder(let isMixed):
             "this run was begun with another autoencoder: its latents are taken, and all tiles are "
                 + "decoded with the one that is there now"
+                + (isMixed
+                    ? "; the old one has had a part in the latents, so that no model alone makes "
+                        + "this picture again" : "")
         }
     }
 

@@ -1,5 +1,6 @@
 import ArgumentParser
 import ComputeBackends
+import Denoising
 import DiffusionModels
 import Foundation
 import ImageOutput
@@ -141,21 +142,25 @@ struct DoctorReport: Encodable {
                 for: folder, seed: 0, inputs: PictureInputs())
             _ = try PicturePlan(request: request, model: folder)
             return []
-        } catch SamplingError.unsupportedClass(let name, let known) {
-            return [
-                Problem(
-                    finding: name.map { "the model's own scheduler, \($0), is not supported" }
-                        ?? "scheduler_config.json names no _class_name",
-                    remedy: "add --scheduler \(known.formatted()) to generate, plan and submit")
-            ]
-        } catch SamplingError.unsupportedField(let field, let value, let advice) {
-            return [
-                Problem(
-                    finding: "scheduler_config.json: \(field) = \(value) is not supported",
-                    remedy: advice)
-            ]
+        } catch PlanningError.unsampled(let error) {
+            return [problem(of: error)]
         } catch {
-            return [Problem(finding: "\(error)", remedy: "use another model")]
+            return [problem(of: error)]
+        }
+    }
+
+    private static func problem(of error: any Error) -> Problem {
+        switch error {
+        case SamplingError.unsupportedClass(let name, let known):
+            Problem(
+                finding: name.map { "the model's own scheduler, \($0), is not supported" }
+                    ?? "scheduler_config.json names no _class_name",
+                remedy: "add --scheduler \(known.formatted()) to generate, plan and submit")
+        case SamplingError.unsupportedField(let field, let value, let advice):
+            Problem(
+                finding: "scheduler_config.json: \(field) = \(value) is not supported",
+                remedy: advice)
+        default: Problem(finding: "\(error)", remedy: "use another model")
         }
     }
 }

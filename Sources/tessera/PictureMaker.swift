@@ -5,6 +5,7 @@ import Denoising
 import DiffusionModels
 import DurableFiles
 import FaultInjection
+import Foundation
 import JobService
 import Tensors
 import TextToImage
@@ -63,7 +64,8 @@ struct PictureMaker: JobMaker {
                 on: ClusterComputing { [coordinator] in try await $0(coordinator) },
                 to: PictureResults(
                     output: .file(job.order.output),
-                    saveLatents: job.order.saveLatents.map { .file($0) }),
+                    saveLatents: job.order.saveLatents.map { .file($0) },
+                    refuges: [NSTemporaryDirectory()]),
                 keeping: checkpoints,
                 onEvent: { event in
                     // A job that begins is nothing that goes on.
@@ -73,10 +75,15 @@ struct PictureMaker: JobMaker {
                     if case .progress(let progress) = event { onProgress(progress) }
                 })
         } catch let failure as PictureRunFailure {
-            guard case .folder = failure.latents else { throw failure }
-            throw CommandFailure(
-                failure.isUnwritable ? .resumable : ExitStatus(of: failure.cause) ?? .bug,
-                failure.sentence(goingOn: "submit the very job again with --id \(job.id)"))
+            let status = ExitStatus(of: failure.cause) ?? .bug
+            switch failure.latents {
+            case .folder:
+                throw CommandFailure(
+                    failure.isUnwritable ? .resumable : status,
+                    failure.sentence(goingOn: "submit the very job again with --id \(job.id)"))
+            case .file: throw failure
+            case .lost: throw CommandFailure(status, failure.loss)
+            }
         }
     }
 

@@ -106,7 +106,7 @@ struct SubmitCommand: AsyncParsableCommand {
     }
 
     private func order(seed: UInt64) throws -> JobOrder {
-        JobOrder(
+        try JobOrder(
             size: options.size.description,
             request: options.request(width: 0, height: 0, seed: seed),
             output: Self.absolute(output),
@@ -115,12 +115,24 @@ struct SubmitCommand: AsyncParsableCommand {
             image: options.image.map(Self.absolute),
             // The coordinator has a model of its own; who names one means that very one.
             weights: options.model.model == nil
-                ? nil : try options.model.open().fingerprint().description
+                ? nil : options.model.open().fingerprint().description
         )
     }
 
-    private static func absolute(_ path: String) -> String {
-        path.hasPrefix("/") ? path : FileManager.default.currentDirectoryPath + "/" + path
+    private static func absolute(_ path: String) throws(CommandFailure) -> String {
+        if path.hasPrefix("/") { return path }
+        guard let folder = getcwd(nil, 0) else {
+            throw CommandFailure(
+                .usage, "\(path) is in a folder that is gone; name it from the root on")
+        }
+        defer { free(folder) }
+        guard let folder = String(validatingCString: folder) else {
+            throw CommandFailure(
+                .usage,
+                "\(path) is in a folder whose name is not UTF-8, which the coordinator cannot be "
+                    + "told; submit from another folder")
+        }
+        return folder + "/" + path
     }
 
     static func job(in answer: ControlAnswer) throws(CommandFailure) -> JobStatus {

@@ -120,6 +120,24 @@ struct CommandTests {
         #expect(with.status == 0 && with.errors.isEmpty, "\(with)")
     }
 
+    @Test(
+        "doctor advises against a scheduler's field what generate advises",
+        arguments: ["\"clip_sample\": true", "\"clip_sample\": false, \"thresholding\": true"])
+    func schedulerField(fields: String) async throws {
+        let folder = try TemporaryFolder()
+        let model = folder.file("model")
+        let made = try await CommandLineTool.run(["synthesize", "tiny", "--output", model])
+        try #require(made.status == 0, "\(made)")
+        try Data("{\"_class_name\": \"DDIMScheduler\", \(fields)}".utf8).write(
+            to: URL(fileURLWithPath: model + "/scheduler/scheduler_config.json"))
+        let advice = "choose --scheduler euler"
+        let refusal = try await CommandLineTool.run(["plan", "--model", model])
+        #expect(refusal.status != 0 && refusal.errors.contains(advice), "\(refusal)")
+        let report = try await CommandLineTool.run(["doctor", "--model", model])
+        #expect(report.output.contains(advice), "\(report)")
+        #expect(!report.output.contains("another model"), "\(report)")
+    }
+
     @Test("TESSERA_MODEL names the model where no flag does")
     func modelFromTheEnvironment() async throws {
         let outcome = try await CommandLineTool.run(

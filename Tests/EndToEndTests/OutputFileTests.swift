@@ -158,6 +158,15 @@ struct OutputFileTests {
                 script: "\"$T\" submit --state-dir . --prompt x --output -",
                 mention: "the coordinator writes the files"),
             Refusal(script: "g --output $'\\xff.png'", mention: "is not UTF-8"),
+            Refusal(
+                script: "ln -s $'caf\\xe9.png' l.png; g --output l.png",
+                mention: "a link to a name that is not UTF-8"),
+            Refusal(
+                script: """
+                    mkdir $'w\\xe9'; cd $'w\\xe9'
+                    "$T" submit --state-dir .. --prompt x --output a.png
+                    """,
+                mention: "a folder whose name is not UTF-8"),
             Refusal(script: "\"$T\" keygen --output -", mention: "--output - cannot be written"),
             Refusal(
                 script: "\"$T\" bench unet --save -", mention: "--save - cannot be written"),

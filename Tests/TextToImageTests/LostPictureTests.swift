@@ -189,11 +189,37 @@ final class LostPictureTests {
             generator, to: output, state: state, resume: true, job: other,
             latentWeights: denoiser, with: executor)
         #expect(resumed.failure == nil)
-        #expect(resumed.stateEvents.contains(.otherAutoencoder))
+        #expect(resumed.stateEvents.contains(.otherAutoencoder(isMixed: false)))
         #expect(executor.steps.isEmpty)
         #expect(executor.decoded == Array(0..<6))
         let texts = try PNGPicture(path: output).texts
         #expect(texts.contains { $0.text.contains(other.weights) })
+    }
+
+    @Test("a phase that one autoencoder cannot enlarge is enlarged by another, to its own bytes")
+    func otherEnlarger() async throws {
+        let denoiser = Fingerprint(value: 7)
+        let grown = try studio.generator(method: "upscale")
+        let quiet = studio.path("quiet.png")
+        _ = try await studio.run(grown, to: quiet)
+        for isLast in [false, true] {
+            let folder = studio.path("state-\(isLast)")
+            let broken = ToyExecutor(onAnswer: { item in
+                if case .decode(let task) = item, (task.format == .bytes) == isLast {
+                    throw ComputeError.notFinite(index: task.index, "found by a toy")
+                }
+            })
+            _ = try await studio.run(
+                grown, to: output, state: folder, latentWeights: denoiser,
+                autoencoderPhase: 1, with: broken)
+            let resumed = try await studio.run(
+                grown, to: output, state: folder, resume: true,
+                job: studio.job(grown, weights: 3), latentWeights: denoiser,
+                autoencoderPhase: 1)
+            #expect(resumed.failure == nil)
+            #expect(resumed.stateEvents.contains(.otherAutoencoder(isMixed: isLast)))
+            #expect(try PNGPicture(path: output).pixels == PNGPicture(path: quiet).pixels)
+        }
     }
 
     @Test("other weights that decide the latents are another picture still")

@@ -182,6 +182,7 @@ final class ToyStudio: Sendable {
         refuges: [String] = [],
         job: Provenance? = nil,
         latentWeights: Fingerprint? = nil,
+        autoencoderPhase: Int? = nil,
         with executor: ToyExecutor = ToyExecutor(),
         beforeWrite: StateWriteHook? = nil,
         stateLog: EventLog<StateEvent> = EventLog(),
@@ -190,6 +191,7 @@ final class ToyStudio: Sendable {
         let folder = try state.map {
             try CheckpointFolder(
                 path: $0, job: job ?? self.job(generator), latentWeights: latentWeights,
+                autoencoderPhase: autoencoderPhase,
                 resume: resume, keepingEvery: interval, beforeWrite: beforeWrite,
                 onEvent: { stateLog.add($0) })
         }

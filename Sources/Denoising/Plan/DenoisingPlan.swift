@@ -56,14 +56,14 @@ package struct DenoisingPlan: Equatable, Sendable {
     package var stages: [PlanStage] { phases.flatMap(\.stages) }
 
     /// Whether pictures are encoded on the way.
-    package var encodes: Bool {
-        phases.contains { phase in
-            phase.entry.contains { operation in
-                switch operation {
-                case .redraw, .encode: true
-                case .resample, .boost, .keep, .takeLow, .renoise, .mixAnchor, .restoreMoments:
-                    false
-                }
+    package var encodes: Bool { phases.indices.contains { encodes(inPhase: $0) } }
+
+    /// Whether a phase's canvas is made of a picture.
+    package func encodes(inPhase phase: Int) -> Bool {
+        phases[phase].entry.contains { operation in
+            switch operation {
+            case .redraw, .encode: true
+            case .resample, .boost, .keep, .takeLow, .renoise, .mixAnchor, .restoreMoments: false
             }
         }
     }

@@ -111,6 +111,21 @@ struct CommandTests {
         for text in [report.output, refusal.errors] { #expect(text.contains(finding), "\(text)") }
     }
 
+    @Test("plan --estimate says how long the picture takes, in text and in JSON")
+    func estimate() async throws {
+        let arguments = ["plan", "--size", "2x", "--steps", "2", "--estimate"]
+        let text = try await CommandLineTool.run(arguments)
+        #expect(text.status == 0 && text.output.contains("in this process: "), "\(text)")
+        let json = try await CommandLineTool.run(arguments + ["--format", "json"])
+        let plan = try object(json.output)
+        let estimate = try #require(plan["estimate"] as? [String: Any])
+        #expect(estimate["seconds"] as? Double ?? 0 > 0)
+        let parts = try #require(estimate["parts"] as? [[String: Any]])
+        let views = parts.filter { ($0["name"] as? String)?.hasPrefix("views") ?? false }
+        #expect(
+            views.reduce(0) { $0 + ($1["count"] as? Int ?? 0) } == plan["view_count"] as? Int)
+    }
+
     @Test("plan says that a negative prompt has no effect, as generate does")
     func ignoredPrompt() async throws {
         let arguments = ["plan", "--size", "1x", "--negative-prompt", "fog", "--guidance-scale"]

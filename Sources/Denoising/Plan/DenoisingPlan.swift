@@ -68,6 +68,21 @@ package struct DenoisingPlan: Equatable, Sendable {
         }
     }
 
+    /// Tiles that are decoded and encoded before the finished latent is.
+    package var tilesOnTheWay: (decoded: Int, encoded: Int) {
+        var (decoded, encoded) = (0, 0)
+        for number in phases.indices {
+            for operation in phases[number].entry {
+                if case .redraw = operation {
+                    decoded +=
+                        TileGrid(latent: phases[number - 1].latent, model: request.model).count
+                }
+            }
+            if encodes(inPhase: number) { encoded += tiles(ofPhase: number).count }
+        }
+        return (decoded, encoded)
+    }
+
     /// Extents of the latent that a phase makes its canvas of: of the one before it, or of the
     /// noise.
     func extentBefore(phase: Int) -> Extent { phase == 0 ? noise : phases[phase - 1].latent }

@@ -92,6 +92,19 @@ struct MethodTests {
         }
     }
 
+    @Test("DiffuseHigh takes 15 of 50 steps at every enlargement, and holds its band in 5 of them")
+    func diffuseHigh() throws {
+        let plan = try DiffuseHighMethod().plan(
+            for: makeRequest(height: 4096, width: 4096, model: sdxlModel, steps: 50))
+        #expect(plan.phases.map(\.latent.height) == [128, 256, 384, 512])
+        #expect(plan.phases.map(\.stepCount) == [50, 15, 15, 15])
+        #expect(plan.forwardCount == 50 + 15 * (9 + 25 + 49))
+        for phase in plan.phases.dropFirst() {
+            #expect(phase.stages.map(\.steps) == [0..<5, 5..<15])
+            #expect(phase.stages.map { $0.after.isEmpty } == [false, true])
+        }
+    }
+
     @Test("AccDiffusion without an exchange is DemoFusion")
     func exchange() throws {
         let request = makeRequest(height: 192, width: 192)

@@ -15,8 +15,10 @@ struct RedrawingTests {
             values: cells.map { Float(($0 * 37) % 101) / 60 - 0.8 })
     }
 
-    private func redrawn(_ from: Extent, _ to: Extent, workers: Int = 1) async throws -> Latent {
-        let redrawing = Redrawing(from: from, to: to, model: toyModel)
+    private func redrawn(
+        _ from: Extent, _ to: Extent, sharpening: Double = 0, workers: Int = 1
+    ) async throws -> Latent {
+        let redrawing = Redrawing(from: from, to: to, model: toyModel, sharpening: sharpening)
         return try await redrawing.redraw(
             latent(from), with: SimulatedWorkers(workers: workers, predict: entangledPredictor),
             conditioning: emptyConditioning, onTile: { _, _ in })
@@ -28,10 +30,10 @@ struct RedrawingTests {
         arguments: [
             (8, 8, 16, 16), (16, 16, 32, 32), (64, 8, 128, 16), (96, 9, 193, 17), (8, 70, 16, 131),
             (50, 41, 51, 41), (9, 9, 64, 64),
-        ])
-    func bands(height: Int, width: Int, newHeight: Int, newWidth: Int) async throws {
-        let from = Extent(height: height, width: width)
-        let to = Extent(height: newHeight, width: newWidth)
+        ], [0.0, 1])
+    func bands(size: (Int, Int, Int, Int), sharpening: Double) async throws {
+        let from = Extent(height: size.0, width: size.1)
+        let to = Extent(height: size.2, width: size.3)
         let picture = toyAnswer(
             to: .decode(DecodeTask(index: 0, tile: latent(from), format: .floats)),
             entangledPredictor)
@@ -40,18 +42,22 @@ struct RedrawingTests {
             return
         }
         var large = pixels.resampled(
-            height: newHeight * 8, width: newWidth * 8, filter: .bicubic)
-        for index in large.values.indices {
-            large.values[index] = min(max(large.values[index], 0), 1)
+            height: to.height * 8, width: to.width * 8, filter: .bicubic)
+        large.values = large.values.map { min(max($0, 0), 1) }
+        if sharpening > 0 {
+            let soft = GaussianBlur(kernelSize: 3, sigma: 1)(large)
+            large.values = zip(large.values, soft.values).map {
+                min(max($0 + Float(sharpening) * ($0 - $1), 0), 1)
+            }
         }
         let whole = toyAnswer(to: .encode(EncodeTask(index: 0, pixels: large)), entangledPredictor)
         guard case .encode(let expected) = whole else {
             Issue.record("no latent")
             return
         }
-        let found = try await redrawn(from, to)
+        let found = try await redrawn(from, to, sharpening: sharpening)
         #expect(relativeDifference(found, expected) < 1e-5)
-        #expect(try await redrawn(from, to, workers: 3) == found)
+        #expect(try await redrawn(from, to, sharpening: sharpening, workers: 3) == found)
     }
 
     @Test("holds a few rows of tiles, whatever its height")

@@ -85,6 +85,9 @@ private struct Replay {
         case "resize_picture":
             let isCubic = operation["filter"] as? String == "bicubic"
             return x.resized(height, width, isCubic ? .cubic : .area).clamped
+        case "sharpen_picture":
+            let amount = real(operation, "factor")
+            return x.merged(x.blurred(3, 1)) { $0 + amount * ($0 - $1) }.clamped
         case "pad_picture": return x.extended(height, width)
         case "encode": return tiled(x, operation, from: 8, to: 1) { $0.toyLatent }
         case "boost":
@@ -95,6 +98,10 @@ private struct Replay {
             let isEntered = x.height == latent.height && x.width == latent.width
             let whole = isEntered ? x.wrapped(canvas.height, canvas.width) : x
             kept[operation["name"] as? String ?? ""] = whole.resized(low.height, low.width, .area)
+            return x
+        case "keep_band":
+            kept[operation["name"] as? String ?? ""] =
+                x.wrapped(canvas.height, canvas.width).blockMeans.mapped { 2 * $0 }
             return x
         case "resample":
             return x.resized(height, width, .cubic)
@@ -214,6 +221,14 @@ private struct Replay {
         }
         for operation in list(step, "after") {
             guard let low = kept[operation["name"] as? String ?? ""] else { return }
+            if operation["kind"] as? String == "swap_band" {
+                let change = low.mapped { $0 / 2 }.merged(clean.blockMeans, -)
+                let old = clean
+                for (c, y, x) in old.places {
+                    clean[c, y, x] = old[c, y, x] + change[c, y / 2, x / 2]
+                }
+                continue
+            }
             let change = low.merged(clean.resized(low.height, low.width, .area), -)
             let factor = operation["weight"] as? Double ?? 1
             clean = clean.merged(change.resized(clean.height, clean.width, .linear)) {
@@ -426,6 +441,18 @@ private struct Field {
         return result
     }
 
+    /// The mean of every 2×2 block, the last row and column of odd sides counted twice.
+    var blockMeans: Field {
+        var means = Field(channels, (height + 1) / 2, (width + 1) / 2)
+        for (c, y, x) in means.places {
+            for (dy, dx) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+                means[c, y, x] +=
+                    self[c, min(2 * y + dy, height - 1), min(2 * x + dx, width - 1)] / 4
+            }
+        }
+        return means
+    }
+
     func extended(_ height: Int, _ width: Int) -> Field {
         var whole = Field(channels, height, width)
         for (c, y, x) in whole.places {
@@ -540,6 +567,10 @@ struct ReplayTests {
         },
         Case(
             method: "rectifiedhr", scheduler: "ddim", height: 192, width: 192,
+            prediction: .vPrediction, zeroTerminalSNR: true),
+        Case(method: "diffusehigh", scheduler: "euler", height: 201, width: 150),
+        Case(
+            method: "diffusehigh", scheduler: "ddim", height: 136, width: 264,
             prediction: .vPrediction, zeroTerminalSNR: true),
         Case(method: "spotdiffusion", scheduler: "euler", height: 75, width: 230),
         Case(method: "scalediff", scheduler: "euler", height: 128, width: 128),

@@ -3,14 +3,15 @@
 
     python make_method_fixtures.py
 
-What DemoFusion (arXiv 2311.16973) and ScaleDiff (NeurIPS 2025, windows instead of its attention)
+What DemoFusion (arXiv 2311.16973), ScaleDiff (NeurIPS 2025), RectifiedHR (arXiv 2503.02537) and
+DiffuseHigh (arXiv 2406.18459; a Haar wavelet of the latent), windows instead of their whole canvas,
 make of the shipped model, written from the papers' formulas as plain loops over diffusers' own
 network, autoencoder and DDIM scheduler; no line of it comes from the Swift program or goes by a plan
 of it. Random numbers are Philox 4x32-10, counted by (purpose, step, index) as the program counts
 them, so that noise and jitter are the same.
 
-`demofusion` and `scalediff`: final latents (1, 4, 32, 32) of 256x256 pixels, twice native; 6 and 10
-steps, guidance 3, seed 7, the prompt below. `probe` as in make_fixtures.py.
+Each is a final latent (1, 4, 32, 32) of 256x256 pixels, twice native; 6 steps for DemoFusion and 10
+for the others, guidance 3, seed 7, the prompt below. `probe` as in make_fixtures.py.
 """
 
 import argparse
@@ -102,7 +103,7 @@ class Model:
         scheduler.set_timesteps(steps)
         return scheduler
 
-    def predict(self, view, timestep, ids):
+    def predict(self, view, timestep, ids, guidance=GUIDANCE):
         """Guided prediction for one native view (1, 4, 16, 16)."""
         def half(name):
             added = dict(
@@ -112,13 +113,13 @@ class Model:
                 added_cond_kwargs=added,
             ).sample
         negative = half("negative")
-        return negative + GUIDANCE * (half("prompt") - negative)
+        return negative + guidance * (half("prompt") - negative)
 
     def whole(self, view, timestep):
         side = NATIVE * self.scale
         return self.predict(view, timestep, [side, side, 0, 0, side, side])
 
-    def windows(self, canvas, timestep, step):
+    def windows(self, canvas, timestep, step, guidance=GUIDANCE):
         """MultiDiffusion's mean over jittered windows, which stay inside the canvas."""
         total, count = torch.zeros_like(canvas), torch.zeros_like(canvas)
         limit, jitter = SIDE - NATIVE, (NATIVE - STRIDE) // 4
@@ -135,7 +136,8 @@ class Model:
                 size, native = SIDE * self.scale, NATIVE * self.scale
                 ids = [size, size, y * self.scale, x * self.scale, native, native]
                 part = canvas[..., y:y + NATIVE, x:x + NATIVE]
-                total[..., y:y + NATIVE, x:x + NATIVE] += self.predict(part, timestep, ids)
+                total[..., y:y + NATIVE, x:x + NATIVE] += self.predict(
+                    part, timestep, ids, guidance)
                 count[..., y:y + NATIVE, x:x + NATIVE] += 1
                 window += 1
         return total / count
@@ -245,6 +247,56 @@ def scalediff(model, steps=10):
     return z
 
 
+def clean(z, v, a):
+    """x0 of a velocity."""
+    return a.sqrt() * z - (1 - a).sqrt() * v
+
+
+def rectifiedhr(model, steps=10):
+    """One refresh after four fifths of the steps; guidance six times as strong behind it."""
+    scheduler = model.scheduler(steps)
+    signal, timesteps, first = scheduler.alphas_cumprod, scheduler.timesteps, steps * 4 // 5
+    z = noise(NATIVE, lambda c, y: (INITIAL, c, y)) * scheduler.init_noise_sigma
+    for t in timesteps[:first - 1]:
+        z = scheduler.step(model.whole(z, t), t, z).prev_sample
+    t = timesteps[first - 1]
+    predicted = clean(z, model.whole(z, t), signal[t])
+    picture = bicubic(model.decode(predicted), SIDE * model.scale).clamp(0, 1)
+    added = noise(SIDE, lambda c, y: (RENOISE, first, c * SIDE + y))
+    z = scheduler.add_noise(model.encode(picture), added, timesteps[first:first + 1])
+    for i, t in enumerate(timesteps[first:], start=first):
+        z = scheduler.step(model.windows(z, t, i, 6 * GUIDANCE), t, z).prev_sample
+    return z
+
+
+def sharpened(picture):
+    """x + (x - blurred), a Gaussian of 3 pixels and deviation 1, mirrored at the edges."""
+    line = torch.exp(-torch.tensor([1.0, 0.0, 1.0], dtype=torch.float64) / 2)
+    kernel = (line[:, None] * line[None] / line.sum() ** 2).float()
+    padded = F.pad(picture, [1] * 4, mode="reflect")
+    soft = F.conv2d(padded, kernel.expand(3, 1, 3, 3), groups=3)
+    return (2 * picture - soft).clamp(0, 1)
+
+
+def diffusehigh(model, steps=10):
+    scheduler = model.scheduler(steps)
+    signal, timesteps = scheduler.alphas_cumprod, scheduler.timesteps[-3:]
+    latent = model.base(steps)
+    picture = bicubic(model.decode(latent), SIDE * model.scale).clamp(0, 1)
+    guide = model.encode(sharpened(picture))
+    added = noise(SIDE, lambda c, y: (RENOISE, steps, c * SIDE + y))
+    z = scheduler.add_noise(guide, added, timesteps[:1])
+    blocks = lambda x: F.interpolate(F.avg_pool2d(x, 2), scale_factor=2, mode="nearest")
+    for i, t in enumerate(timesteps):
+        v, a = model.windows(z, t, steps + i), signal[t]
+        if i == 0:
+            predicted = clean(z, v, a)
+            predicted = predicted + blocks(guide) - blocks(predicted)
+            v = (a.sqrt() * z - predicted) / (1 - a).sqrt()
+        z = scheduler.step(v, t, z).prev_sample
+    return z
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--default", type=Path, default=make_fixtures.DEFAULT_MODEL)
@@ -257,6 +309,8 @@ def main():
         "probe": make_fixtures.probe(options.default),
         "demofusion": demofusion(model),
         "scalediff": scalediff(model),
+        "rectifiedhr": rectifiedhr(model),
+        "diffusehigh": diffusehigh(model),
     }
     for key, value in golden.items():
         assert torch.isfinite(value).all(), f"{key} is not finite"

@@ -27,10 +27,10 @@ struct CanvasEntry {
                 let encoding = PictureEncoding(
                     of: source, size: size, to: plan.tiles(ofPhase: phase))
                 latent = try await encoded(encoding, executor, conditioning, onTile: onTile)
-            case .redraw:
+            case .redraw(_, let sharpening):
                 let redrawing = Redrawing(
                     from: plan.phases[phase - 1].latent, to: planned.latent,
-                    model: plan.request.model)
+                    model: plan.request.model, sharpening: sharpening)
                 latent = try await redrawing.redraw(
                     latent, with: executor, conditioning: conditioning, onTile: onTile)
             case .boost(let factor, let low):
@@ -42,6 +42,9 @@ struct CanvasEntry {
                     latent.extent == planned.latent
                     ? latent.padded(to: planned.canvas) : latent
                 kept.append(KeptCanvas(name: name, latent: whole.resampled(to: low)))
+            case .keepBand(let name, _):
+                let bands = HaarBands(splitting: latent.padded(to: planned.canvas))
+                kept.append(KeptCanvas(name: name, latent: bands.low))
             case .takeLow(let name, let low):
                 let other = kept.named(name).enlarged(to: latent.extent)
                 kept.removeAll { $0.name == name }
@@ -91,6 +94,10 @@ extension PredictionOperation {
             let own = clean.resampled(to: low.extent)
             let change = low.combined(with: own, -).resampled(to: clean.extent)
             return clean.combined(with: change) { $0 + factor * $1 }
+        case .swapBand(let name):
+            var bands = HaarBands(splitting: clean)
+            bands.low = kept.named(name)
+            return bands.merged(height: clean.height, width: clean.width)
         }
     }
 }

@@ -6,8 +6,9 @@ package enum CanvasOperation: Hashable, Sendable {
     case encode(source: Extent, size: Extent)
     /// The latent is decoded, the picture enlarged to so many pixels by bicubic interpolation and
     /// encoded to the phase's latent: see ``Redrawing``. In a phase's entry alone, on what the
-    /// phase before left.
-    case redraw(picture: Extent)
+    /// phase before left. Before it is encoded the picture may be sharpened by an amount: see
+    /// ``BandSharpener``.
+    case redraw(picture: Extent, sharpening: Double = 0)
     /// The latent itself is brought to other extents by bicubic interpolation. In a phase's entry.
     case resample(to: Extent)
     /// x ← L + factor · (x − L), where L is what is left of x when it is reduced to `low` and
@@ -16,6 +17,9 @@ package enum CanvasOperation: Hashable, Sendable {
     /// Keeps the latent under a name, reduced to `low`; once it has the phase's extents, as the canvas
     /// continues it. In a phase's entry.
     case keep(String, low: Extent)
+    /// Keeps the low band of the canvas under a name: see ``HaarBands``. Its extents are half of the
+    /// canvas's, rounded up. In a phase's entry.
+    case keepBand(String, Extent)
     /// x ← x + L(K) − L(x), where K is what was kept under the name, enlarged by bicubic
     /// interpolation to x, and L what is left when something is reduced to `low` and enlarged
     /// again. What was kept is used up. In a phase's entry.
@@ -36,7 +40,7 @@ package enum CanvasOperation: Hashable, Sendable {
     var used: String? {
         switch self {
         case .mixAnchor(let name, _), .restoreMoments(let name): name
-        case .encode, .redraw, .resample, .boost, .keep, .takeLow, .renoise: nil
+        case .encode, .redraw, .resample, .boost, .keep, .keepBand, .takeLow, .renoise: nil
         }
     }
 }
@@ -47,11 +51,14 @@ package enum PredictionOperation: Hashable, Sendable {
     /// what is left of x̂₀ when it is reduced to the extents of what was kept and enlarged again:
     /// at a weight of 1 nothing larger than a cell of K may change.
     case holdLow(String, weight: StepWeight = .one)
+    /// The low band of x̂₀ gives way to what was kept under the name (DiffuseHigh's guidance by
+    /// structure, arXiv 2406.18459, in the latent): see ``HaarBands``.
+    case swapBand(String)
 
     /// What it uses of what is kept.
     var used: String {
         switch self {
-        case .holdLow(let name, _): name
+        case .holdLow(let name, _), .swapBand(let name): name
         }
     }
 }

@@ -14,8 +14,11 @@ struct PictureEncoding {
     /// column and row are repeated.
     let target: TileGrid
 
+    /// How much the picture of the new size is sharpened: see ``BandSharpener``.
+    let sharpening: Double
+
     /// Traps when the latent is too small.
-    init(of source: Extent, size: Extent, to target: TileGrid) {
+    init(of source: Extent, size: Extent, to target: TileGrid, sharpening: Double = 0) {
         let scale = target.scaleFactor
         precondition(
             size.height <= target.latent.height * scale
@@ -23,6 +26,7 @@ struct PictureEncoding {
         self.source = source
         self.size = size
         self.target = target
+        self.sharpening = sharpening
     }
 
     /// Cubic where it grows; where it shrinks that would skip pixels.
@@ -69,6 +73,7 @@ private struct ResizedBand: Sendable {
     /// Of all tiles together, in pixels.
     private let whole: Extent
     private var resampler: BandResampler<RGBImage>
+    private var sharpener: BandSharpener?
     private var rows: RGBImage?
     /// The picture's row that is the band's first.
     private var start = 0
@@ -81,14 +86,20 @@ private struct ResizedBand: Sendable {
         resampler = BandResampler(
             filter: encoding.filter, channels: 3, height: source.height, width: source.width,
             newHeight: size.height, newWidth: size.width)
+        if encoding.sharpening != 0 {
+            sharpener = BandSharpener(amount: encoding.sharpening, height: size.height)
+        }
     }
 
     /// One behind the last row of the picture that is there.
     var end: Int { start + (rows?.height ?? 0) }
 
     mutating func add(_ band: RGBImage) {
-        guard var more = resampler.add(band) else { return }
-        for index in more.values.indices { more.values[index] = min(max(more.values[index], 0), 1) }
+        guard var more = resampler.add(band)?.clamped else { return }
+        if sharpener != nil {
+            guard let sharp = sharpener?.add(more)?.clamped else { return }
+            more = sharp
+        }
         let isLast = end + more.height == size.height
         more = more.repeatingEdge(
             height: more.height + (isLast ? whole.height - size.height : 0), width: whole.width)
@@ -113,6 +124,11 @@ private struct ResizedBand: Sendable {
 }
 
 extension RGBImage {
+    /// Without what lies below 0 and above 1.
+    fileprivate var clamped: RGBImage {
+        RGBImage(height: height, width: width, values: values.map { min(max($0, 0), 1) })
+    }
+
     /// With its last column and row repeated up to these extents.
     fileprivate func repeatingEdge(height: Int, width: Int) -> RGBImage {
         guard height != self.height || width != self.width else { return self }

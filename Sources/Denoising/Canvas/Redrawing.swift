@@ -10,12 +10,17 @@ struct Redrawing {
     let source: TileGrid
     /// How the enlarged picture is encoded.
     let target: TileGrid
+    /// How much it is sharpened before.
+    let sharpening: Double
 
     /// Tiles decoded at once: whole rows of tiles, at least this many tiles.
     private static let tilesInFlight = 16
 
     /// Of a latent of one size to one of another, by tiles of the model's native side.
-    init(from latent: Extent, to enlarged: Extent, model: ModelGeometry) {
+    init(
+        from latent: Extent, to enlarged: Extent, model: ModelGeometry, sharpening: Double = 0
+    ) {
+        self.sharpening = sharpening
         source = TileGrid(latent: latent, model: model)
         target = TileGrid(latent: enlarged, model: model)
     }
@@ -35,7 +40,7 @@ struct Redrawing {
             try await onTile(done, count)
         }
         let encoding = PictureEncoding(
-            of: source.pixels, size: target.pixels, to: target)
+            of: source.pixels, size: target.pixels, to: target, sharpening: sharpening)
         return try await encoding.encode(
             with: executor, conditioning: conditioning, onTile: { try await advance() }
         ) {

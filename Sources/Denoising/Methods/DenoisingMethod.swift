@@ -18,6 +18,7 @@ package enum DenoisingMethods {
         UpscaleMethod(),
         ScaleDiffMethod(),
         CutDiffusionMethod(),
+        DiffuseHighMethod(),
         DemoFusionMethod(),
         AccDiffusionMethod(),
         RectifiedHRMethod(),

@@ -105,9 +105,12 @@ extension CanvasOperation: CustomStringConvertible {
         case .encode(let source, let size):
             "the picture \(source.area < size.area ? "enlarged" : "reduced") to \(size) pixels, "
                 + "encoded"
-        case .redraw(let picture): "decoded, enlarged to \(picture) pixels, encoded"
+        case .redraw(let picture, let sharpening):
+            "decoded, enlarged to \(picture) pixels, "
+                + (sharpening == 0 ? "" : "sharpened by \(sharpening), ") + "encoded"
         case .boost(let factor, let low): "what is finer than \(low) times \(factor)"
         case .keep(let name, let low): "\(low) of it kept as \(name)"
+        case .keepBand(let name, let low): "its low band of \(low) kept as \(name)"
         case .renoise: "noise added"
         case .resample(let extent): "enlarged to \(extent)"
         case .takeLow(let name, let low): "\(low) of it taken from \(name)"
@@ -123,6 +126,7 @@ extension PredictionOperation: CustomStringConvertible {
         switch self {
         case .holdLow(let name, let weight):
             "held to \(name)" + (weight == .one ? "" : " by \(weight)")
+        case .swapBand(let name): "its low band that of \(name)"
         }
     }
 }

@@ -63,7 +63,9 @@ package struct DenoisingPlan: Equatable, Sendable {
         phases[phase].entry.contains { operation in
             switch operation {
             case .redraw, .encode: true
-            case .resample, .boost, .keep, .takeLow, .renoise, .mixAnchor, .restoreMoments: false
+            case .resample, .boost, .keep, .keepBand, .takeLow, .renoise, .mixAnchor,
+                .restoreMoments:
+                false
             }
         }
     }

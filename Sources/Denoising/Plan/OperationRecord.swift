@@ -27,6 +27,9 @@ struct OperationRecord: Encodable {
             self.init(kind: "hold_low")
             self.name = name
             if weight != .one { self.weight = weight.value(at: place) }
+        case .swapBand(let name):
+            self.init(kind: "swap_band")
+            self.name = name
         }
     }
 
@@ -61,20 +64,28 @@ extension DenoisingPlan {
                 OperationRecord(kind: "pad_picture", of: encoding.target.pixels),
                 OperationRecord(kind: "encode", tiles: encoding.target),
             ]
-        case .redraw(let picture):
+        case .redraw(let picture, let sharpening):
             let redrawing = Redrawing(
                 from: phases[phase - 1].latent, to: phases[phase].latent, model: request.model)
-            return [
+            let resized = [
                 OperationRecord(kind: "decode", tiles: redrawing.source),
                 OperationRecord(kind: "resize_picture", of: picture, filter: .bicubic),
-                OperationRecord(kind: "encode", tiles: redrawing.target),
             ]
+            let encoded = OperationRecord(kind: "encode", tiles: redrawing.target)
+            guard sharpening != 0 else { return resized + [encoded] }
+            var sharpened = OperationRecord(kind: "sharpen_picture")
+            sharpened.factor = sharpening
+            return resized + [sharpened, encoded]
         case .boost(let factor, let low):
             var record = OperationRecord(kind: "boost")
             (record.factor, record.low) = (factor, low)
             return [record]
         case .keep(let name, let low):
             var record = OperationRecord(kind: "keep")
+            (record.name, record.low) = (name, low)
+            return [record]
+        case .keepBand(let name, let low):
+            var record = OperationRecord(kind: "keep_band")
             (record.name, record.low) = (name, low)
             return [record]
         case .renoise:

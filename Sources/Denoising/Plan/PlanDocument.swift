@@ -19,12 +19,16 @@ internal import Tensors
 ///   its left and upper neighbours along a linear ramp; clamped to 0 ... 1;
 /// - `resize_picture`: to `height` and `width` in pixels, corners not aligned, clamped; `filter` is
 ///   `bicubic` (a = −0.75) or `antialiased-bilinear`;
+/// - `sharpen_picture`: x ← x + `factor` · (x − G), clamped to 0 ... 1, G being the picture convolved
+///   with a Gaussian of 3 pixels and deviation 1, mirrored at the edges;
 /// - `encode`: likewise in tiles; the autoencoder's mean times its scaling factor;
 /// - `boost`: x ← L + `factor` · (x − L), L being x reduced to `low` (bilinear with antialiasing)
 ///   and enlarged again (bilinear);
 /// - `resample`: to `height` and `width` in latents, by the same filter;
 /// - `keep`: x, continued to the canvas once it has the phase's extents, reduced to `low` likewise, is
 ///   kept as `name`;
+/// - `keep_band`: of x, continued to the canvas, half the sum of every 2×2 block is kept as `name`
+///   (the low band of a Haar wavelet; last rows and columns of odd sides count twice);
 /// - `take_low`: x ← x + (K − x) reduced to `low` and enlarged again likewise, K being what was kept
 ///   as `name`, enlarged to x (bicubic); it is not kept any longer;
 /// - `renoise`: noise is added up to the `sigma` of the first step: to x·√ᾱ + √(1−ᾱ)·noise, or to
@@ -43,6 +47,8 @@ internal import Tensors
 /// `after` changes the clean x̂₀ that the prediction means, before the sampler's step:
 /// `hold_low`: x̂₀ ← x̂₀ + `weight` (1 where it has none) · (what was kept as `name` − x̂₀ reduced to
 /// its extents), the difference enlarged (bilinear).
+///
+/// `swap_band`: the mean of every 2×2 block becomes half of what was kept as `name`.
 ///
 /// The prediction for the canvas is the weighted mean of the views'. A step of several groups of
 /// views, or of views of something else than the canvas, has `groups`, and its views say which they

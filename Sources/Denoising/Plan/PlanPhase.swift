@@ -41,7 +41,7 @@ package struct PlanPhase: Equatable, Sendable {
         var kept: [(name: String, extent: Extent)] = []
         for operation in entry {
             switch operation {
-            case .keep(let name, let low): kept.append((name, low))
+            case .keep(let name, let low), .keepBand(let name, let low): kept.append((name, low))
             case .takeLow(let name, _): kept.removeAll { $0.name == name }
             case .encode, .redraw, .resample, .boost, .renoise, .mixAnchor, .restoreMoments: break
             }

@@ -15,6 +15,10 @@ package struct GenerationRequest: Codable, Equatable, Sendable {
     package var steps: Int
     /// Classifier-free guidance weight; 1 and less means none.
     package var guidanceScale: Double
+    /// The same where windows refine.
+    package var refinementGuidanceScale: Double?
+    /// φ of guidance rescale (arXiv 2305.08891), 0 … 1; nil is 0.
+    package var guidanceRescale: Double?
     package var seed: UInt64
     /// A name out of `DenoisingMethods`.
     package var method: String
@@ -27,6 +31,7 @@ package struct GenerationRequest: Codable, Equatable, Sendable {
     package var windowCrops: Bool?
     package var sizeConditioning: SizeConditioning?
     package var interaction: InteractionMode?
+    package var feather: Feather?
     package var compatibility: Compatibility?
     package var rng: InitialNoise
     /// Digest of the latent file that replaces the drawn noise.
@@ -46,6 +51,8 @@ package struct GenerationRequest: Codable, Equatable, Sendable {
         case height
         case steps
         case guidanceScale = "guidance_scale"
+        case refinementGuidanceScale = "refinement_guidance_scale"
+        case guidanceRescale = "guidance_rescale"
         case seed
         case method
         case scheduler
@@ -55,6 +62,7 @@ package struct GenerationRequest: Codable, Equatable, Sendable {
         case windowCrops = "window_crops"
         case sizeConditioning = "size_conditioning"
         case interaction
+        case feather
         case compatibility = "compat"
         case rng
         case initialLatents = "initial_latents"

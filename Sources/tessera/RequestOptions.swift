@@ -66,6 +66,22 @@ struct RequestOptions: ParsableArguments {
     var guidanceScale = 3.0
 
     @Option(
+        help: """
+            Classifier-free guidance where native windows refine, in every method that has such. \
+            (default: --guidance-scale; rectifiedhr: 6 or 10 times that)
+            """
+    )
+    var refinementGuidanceScale: Double?
+
+    @Option(
+        help: """
+            How far a guided prediction is brought back to the deviation of the unguided one, 0 to \
+            1: against colours that are burnt out. (default: 0)
+            """
+    )
+    var guidanceRescale: Double?
+
+    @Option(
         help: ArgumentHelp(
             """
             Same seed, same request, same picture. random, or -1, draws one and says which; with \
@@ -135,7 +151,15 @@ struct RequestOptions: ParsableArguments {
 
     @Option(
         help: """
-            CutDiffusion's pixel interaction in stage one: \
+            How the positions of a window count where windows overlap: \
+            \(Feather.allCases.map(\.rawValue).formatted()). (default: uniform; upscale: cosine)
+            """
+    )
+    var feather: Feather?
+
+    @Option(
+        help: """
+            Pixel interaction, in CutDiffusion's stage one and AccDiffusion's lattices: \
             \(InteractionMode.allCases.map(\.rawValue).formatted()).
             """
     )
@@ -196,12 +220,15 @@ extension RequestOptions {
         )
         request.negativePrompt = negativePrompt
         request.scheduler = scheduler
+        request.refinementGuidanceScale = refinementGuidanceScale
+        request.guidanceRescale = guidanceRescale
         request.structureSteps = structureSteps
         request.stride = stride
         request.jitter = jitter
         request.windowCrops = windowCrops
         request.sizeConditioning = sizeConditioning
         request.interaction = interaction
+        request.feather = feather
         request.compatibility = compat
         request.strength = strength
         return request
@@ -234,6 +261,8 @@ extension PictureSize: CustomStringConvertible {
 }
 
 extension InteractionMode: ExpressibleByArgument {}
+
+extension Feather: ExpressibleByArgument {}
 
 extension Compatibility: ExpressibleByArgument {}
 

@@ -111,6 +111,27 @@ struct CommandTests {
         for text in [report.output, refusal.errors] { #expect(text.contains(finding), "\(text)") }
     }
 
+    @Test("guidance of refining windows, its rescaling and feathers reach the plan, or are refused")
+    func weights() async throws {
+        let options = ["--refinement-guidance-scale", "5", "--guidance-rescale", "0.5"]
+        let plan = try await CommandLineTool.run(
+            ["plan", "--size", "2x", "--feather", "gaussian", "--format", "json"] + options)
+        let request = try #require(try object(plan.output)["request"] as? [String: Any])
+        #expect(request["refinement_guidance_scale"] as? Double == 5)
+        #expect(request["guidance_rescale"] as? Double == 0.5)
+        #expect(request["feather"] as? String == "gaussian")
+        let usual = try await CommandLineTool.run(["plan", "--size", "2x", "--format", "json"])
+        let other = try #require(try object(usual.output)["request"] as? [String: Any])
+        #expect(other["feather"] as? String == "cosine")
+        for (arguments, mention) in [
+            (["--method", "direct", "--refinement-guidance-scale", "5"], "refining windows"),
+            (["--guidance-rescale", "2"], "between 0 and 1"), (["--feather", "x"], "gaussian"),
+        ] {
+            let refusal = try await CommandLineTool.run(["plan", "--size", "2x"] + arguments)
+            #expect(refusal.status == 64 && refusal.errors.contains(mention), "\(refusal)")
+        }
+    }
+
     @Test("plan --estimate says how long the picture takes, in text and in JSON")
     func estimate() async throws {
         let arguments = ["plan", "--size", "2x", "--steps", "2", "--estimate"]

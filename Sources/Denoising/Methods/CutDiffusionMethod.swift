@@ -35,7 +35,7 @@ package struct CutDiffusionMethod: DenoisingMethod {
                         geometry: .windows(try resolved.windowGrid(over: canvas)),
                         conditioning: resolved.windowConditioning,
                         guidanceScale: resolved.refinementGuidanceScale ?? request.guidanceScale,
-                        feather: request.feather)
+                        feather: request.feather ?? .uniform)
                 ]),
         ]
         return try DenoisingPlan(

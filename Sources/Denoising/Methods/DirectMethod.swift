@@ -11,6 +11,7 @@ package struct DirectMethod: DenoisingMethod {
         try request.refuse(
             [
                 ("a picture to start from", request.image != nil),
+                ("guidance of refining windows", request.refinementGuidanceScale != nil),
                 ("a stride", request.stride != nil),
                 ("a number of structure steps", request.structureSteps != nil),
                 ("pixel interaction", request.interaction != nil),
@@ -22,7 +23,7 @@ package struct DirectMethod: DenoisingMethod {
         resolved.windowCrops = nil
         resolved.sizeConditioning = request.sizeConditioning ?? .native
         let phase = try resolved.wholePhase(
-            named: name, of: request.latent, feather: request.feather)
+            named: name, of: request.latent, feather: request.feather ?? .uniform)
         return DenoisingPlan(method: name, request: resolved, phases: [phase])
     }
 }

@@ -11,6 +11,7 @@ package struct MultiDiffusionMethod: DenoisingMethod {
         try request.refuse(
             [
                 ("a picture to start from", request.image != nil),
+                ("guidance of refining windows", request.refinementGuidanceScale != nil),
                 ("a number of structure steps", request.structureSteps != nil),
                 ("pixel interaction", request.interaction != nil),
                 ("compatibility with published code", request.compatibility != nil),
@@ -31,7 +32,7 @@ package struct MultiDiffusionMethod: DenoisingMethod {
                     geometry: .windows(try resolved.windowGrid(over: canvas)),
                     conditioning: resolved.windowConditioning,
                     guidanceScale: request.guidanceScale,
-                    feather: request.feather)
+                    feather: request.feather ?? .uniform)
             ])
         return try DenoisingPlan(method: name, request: resolved, canvas: canvas, stages: [stage])
     }

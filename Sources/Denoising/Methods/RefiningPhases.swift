@@ -31,7 +31,7 @@ extension PlanRequest {
             geometry: .windows(grid),
             conditioning: windowCrops ?? false ? .cappedCrop : viewConditioning,
             guidanceScale: guidanceScale ?? refinementGuidanceScale ?? self.guidanceScale,
-            feather: feather, share: share)
+            feather: feather ?? .uniform, share: share)
     }
 
     /// Extents in pixels of the picture that a latent decodes to.
@@ -52,7 +52,7 @@ extension PlanRequest {
         resolved.jitter = jitter ?? true
         resolved.windowCrops = windowCrops ?? true
         resolved.refinementGuidanceScale = refinementGuidanceScale ?? guidanceScale
-        if self.feather == .uniform, let feather { resolved.feather = feather }
+        resolved.feather = self.feather ?? feather
         guard isPlain else { return resolved }
         (resolved.stride, resolved.jitter, resolved.windowCrops) = (nil, nil, nil)
         resolved.refinementGuidanceScale = nil

@@ -17,6 +17,7 @@ package struct SpotDiffusionMethod: DenoisingMethod {
                 ("pixel interaction", request.interaction != nil),
                 ("compatibility with published code", request.compatibility != nil),
                 ("a picture to start from", request.image != nil),
+                ("guidance of refining windows", request.refinementGuidanceScale != nil),
                 ("a stride", request.stride != nil),
                 ("jitter", request.jitter != nil),
                 ("crops of windows", request.windowCrops != nil),
@@ -32,7 +33,7 @@ package struct SpotDiffusionMethod: DenoisingMethod {
         let group = ViewGroup(
             geometry: .shifted(ShiftedGrid(canvas: canvas, window: window)),
             conditioning: resolved.viewConditioning, guidanceScale: request.guidanceScale,
-            feather: request.feather)
+            feather: request.feather ?? .uniform)
         let stage = PlanStage(name: name, steps: 0..<request.steps, groups: [group])
         return try DenoisingPlan(method: name, request: resolved, canvas: canvas, stages: [stage])
     }

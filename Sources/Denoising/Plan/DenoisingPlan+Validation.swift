@@ -117,7 +117,7 @@ extension DenoisingPlan {
         hash.add(schedule.predictionType.rawValue)
         hash.add(schedule.initialNoiseSigma)
         hash.add(request.guidanceRescale)
-        hash.add(request.feather.rawValue)
+        hash.add((request.feather ?? .uniform).rawValue)
         if let image = request.image {
             hash.add(image.digest)
             hash.add(image.extent.height)

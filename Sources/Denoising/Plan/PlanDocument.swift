@@ -147,7 +147,7 @@ package struct PlanDocument: Encodable {
         try fields.encodeIfPresent(request.windowCrops, forKey: "window_crops")
         try fields.encodeIfPresent(request.sizeConditioning, forKey: "size_conditioning")
         try fields.encodeIfPresent(request.interaction, forKey: "interaction")
-        try fields.encode(request.feather, forKey: "feather")
+        try fields.encode(request.feather ?? .uniform, forKey: "feather")
         if let image = request.image {
             var record = fields.nestedContainer(keyedBy: Key.self, forKey: "image")
             try record.encode(image.digest, forKey: "digest")

@@ -73,7 +73,7 @@ package struct PlanRequest: Equatable, Sendable {
     package var seed: UInt64
     /// Classifier-free guidance weight.
     package var guidanceScale: Double
-    /// Guidance weight on CutDiffusion's windows; nil is `guidanceScale`.
+    /// Guidance weight where native windows refine; nil is `guidanceScale`, and more for RectifiedHR.
     package var refinementGuidanceScale: Double?
     /// φ of guidance rescale, 0 ... 1.
     package var guidanceRescale: Double
@@ -90,8 +90,8 @@ package struct PlanRequest: Equatable, Sendable {
     package var sizeConditioning: SizeConditioning?
     /// CutDiffusion's exchange between patches; nil is `position` (`perChannel` as published).
     package var interaction: InteractionMode?
-    /// Weights of a window's positions in the average.
-    package var feather: Feather
+    /// Weights of a window's positions in the average; nil is `uniform`, `cosine` for upscale.
+    package var feather: Feather?
     /// The picture to start from; nil starts from noise alone.
     package var image: StartImage?
     /// Nil is the corrected method.
@@ -115,7 +115,7 @@ package struct PlanRequest: Equatable, Sendable {
         windowCrops: Bool? = nil,
         sizeConditioning: SizeConditioning? = nil,
         interaction: InteractionMode? = nil,
-        feather: Feather = .uniform,
+        feather: Feather? = nil,
         image: StartImage? = nil,
         compatibility: Compatibility? = nil,
         viewsPerTask: Int = 1

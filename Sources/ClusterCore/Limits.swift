@@ -87,6 +87,10 @@ package struct Limits: Hashable, Codable, Sendable {
     /// … and one of them had answered something before; or after so many attempts in any case.
     package var maximumFruitlessAttempts = 8
 
+    /// Answers without finite numbers after which a task is not tried again where it failed: what
+    /// is no accident comes out the same the second time.
+    package var maximumNotFinite = 2
+
     /// How long another worker is waited for when a task failed that often on the only one: none,
     /// unless others may come by themselves.
     package var secondOpinionWait: Duration = .zero
@@ -103,7 +107,8 @@ package struct Limits: Hashable, Codable, Sendable {
     /// Compute times needed before a median means anything.
     package var minimumSpeedSamples = 4
 
-    /// Malformed messages or unsound answers in a row after which a worker is turned away.
+    /// Malformed messages or unsound answers in a row, other than those that are not finite, after
+    /// which a worker is turned away.
     package var maximumStrikes = 3
 
     /// Failed attempts in a row after which a worker is left alone for a while; others go on.

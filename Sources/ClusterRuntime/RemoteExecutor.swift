@@ -90,11 +90,20 @@ package struct RemoteExecutor: TaskExecutor {
             // The number of the task in its batch says nothing about where the tile lies.
             throw ComputeError.notFinite(
                 index: items[Int(task.index)].index,
-                evidence.map(\.description).joined(separator: "; "))
+                Self.reasons(in: evidence))
         }
         // The stream ends early only when this task was cancelled.
         try Task.checkCancellation()
         throw JobFailure.shutdown
+    }
+
+    /// What the workers said, each thing once.
+    private static func reasons(in evidence: [AttemptFailure]) -> String {
+        var said: [String] = []
+        for failure in evidence where !said.contains(failure.description) {
+            said.append(failure.description)
+        }
+        return said.joined(separator: "; ")
     }
 
     /// Items that are asked and not answered, at most: more than all workers take, so that none

@@ -405,14 +405,17 @@ package struct Referee: Sendable {
         let proofs = [.notFinite, .disputed].map { (code: FailureCode) in
             Set(evidence.filter { $0.failure.code == code }.map(\.worker)).count
         }
+        let isNobodyElseReady = sessions.values.allSatisfy {
+            workers.map(\.name).contains($0.worker.name) || $0.isDraining
+                || !isReady($0, for: task.job)
+        }
+        let isRepeated =
+            evidence.count { $0.failure.code == .notFinite } >= limits.maximumNotFinite
         let isEnough =
             proofs.contains { $0 >= limits.minimumFailingWorkers }
+            || isRepeated && isNobodyElseReady
             || evidence.count >= limits.maximumAttempts
-                && (workers.count >= limits.minimumFailingWorkers
-                    || sessions.values.allSatisfy {
-                        workers.map(\.name).contains($0.worker.name) || $0.isDraining
-                            || !isReady($0, for: task.job)
-                    })
+                && (workers.count >= limits.minimumFailingWorkers || isNobodyElseReady)
         if !isEnough {
             fail(.ends, at: now, "\(task) failed its job after \(evidence.count) failures only")
         }

@@ -260,7 +260,7 @@ struct CoordinatorStateTests {
         for number in 1...3 {
             effects = state.handle(
                 .unsound(
-                    inHand.removeFirst(), TaskFailure(code: .notFinite, reason: "not finite"),
+                    inHand.removeFirst(), TaskFailure(code: .unsound, reason: "a wrong shape"),
                     from: peer(1)),
                 at: seconds(Double(number + 1)))
             #expect(effects.delivered == [])

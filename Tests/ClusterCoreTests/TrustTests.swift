@@ -467,3 +467,138 @@ struct SecondOpinionTests {
         #expect(evidence.count == limits.maximumAttempts)
     }
 }
+
+/// What a worker sends of an answer that is not finite.
+enum NotFiniteAnswer: CaseIterable, Sendable {
+    /// That it is not.
+    case honest
+    /// The values, and whoever looks at them finds it.
+    case values
+
+    func event(_ attempt: AttemptID, from peer: PeerID) -> CoordinatorEvent {
+        let failure = TaskFailure(code: .notFinite, reason: "not finite")
+        return switch self {
+        case .honest: .received(.failure(attempt, failure), from: peer)
+        case .values: .unsound(attempt, failure, from: peer)
+        }
+    }
+}
+
+@Suite("An answer that is not finite", .watched)
+struct NotFiniteTests {
+    private func limits(secondOpinionWait: Duration) -> Limits {
+        var limits = Limits.standard
+        limits.secondOpinionWait = secondOpinionWait
+        return limits
+    }
+
+    /// A coordinator whose only worker finds no finite answer to anything, until it is given
+    /// nothing more.
+    private func alone(
+        _ answer: NotFiniteAnswer, slots: Int = 1, tasks count: Int = 5,
+        secondOpinionWait: Duration = .zero
+    ) -> (state: CoordinatorState, effects: [CoordinatorEffect]) {
+        var state = CoordinatorState.withOpenJob(
+            limits: limits(secondOpinionWait: secondOpinionWait))
+        _ = state.join(peer(1), hello("only", slots: slots), at: seconds(0))
+        var effects = state.handle(.submit(job, tasks(count)), at: seconds(1))
+        var inHand = effects.handedOut[...]
+        while let attempt = inHand.popFirst(), state.openTasks(of: job) > 0 {
+            let next = state.handle(answer.event(attempt, from: peer(1)), at: seconds(2))
+            inHand += next.handedOut
+            effects += next
+        }
+        return (state, effects)
+    }
+
+    @Test(
+        "of the only worker is asked for once more; then the job ends with it, and the worker stays",
+        arguments: NotFiniteAnswer.allCases, [1, 3])
+    func onlyWorker(answer: NotFiniteAnswer, slots: Int) {
+        var (state, effects) = alone(answer, slots: slots)
+        guard case .taskFailed(_, let evidence)? = effects.failure else {
+            Issue.record("the job goes on: \(effects)")
+            return
+        }
+        #expect(evidence.map(\.failure.code) == [.notFinite, .notFinite])
+        #expect(effects.rejection(of: peer(1)) == nil && state.liveWorkers == 1)
+        #expect(state.counters.rejected == 0 && state.counters.quarantined == 0)
+        // It makes the next picture.
+        let next = JobID(6)
+        _ = state.handle(.open(next, conditioning: digest, trial: []), at: seconds(3))
+        _ = state.handle(.received(.jobReady(next, problem: nil), from: peer(1)), at: seconds(3))
+        let task = TaskID(job: next, round: 1, step: 1, index: 0, kind: .denoise)
+        #expect(
+            state.handle(.submit(next, [task]), at: seconds(3)).handedOut(to: peer(1)).map(\.task)
+                == [task])
+    }
+
+    @Test(
+        "of two workers ends the job, and neither is left alone for having said so",
+        arguments: NotFiniteAnswer.allCases)
+    func bothHonest(answer: NotFiniteAnswer) {
+        var state = CoordinatorState.withOpenJob()
+        _ = state.join(peer(1), hello("a"), at: seconds(0))
+        _ = state.join(peer(2), hello("b"), at: seconds(0))
+        var inHand = state.handle(.submit(job, tasks(9)), at: seconds(1)).assignments[...]
+        // The first is quicker by far.
+        var failure: JobFailure?
+        while failure == nil,
+            let next = inHand.firstIndex(where: { $0.holder == peer(1) }) ?? inHand.indices.first
+        {
+            let (attempt, holder) = inHand.remove(at: next)
+            let effects = state.handle(answer.event(attempt, from: holder), at: seconds(2))
+            failure = effects.failure
+            inHand += effects.assignments
+        }
+        guard case .taskFailed? = failure else {
+            Issue.record("\(failure as (any Error)?)")
+            return
+        }
+        #expect(state.liveWorkers == 2 && state.counters.quarantined == 0)
+    }
+
+    @Test(
+        "of the only worker is left to another where one may come, who has it",
+        arguments: NotFiniteAnswer.allCases)
+    func secondOpinion(answer: NotFiniteAnswer) throws {
+        var (state, effects) = alone(answer, tasks: 1, secondOpinionWait: .seconds(30))
+        #expect(effects.failure == nil && effects.handedOut.count == 2)
+        #expect(
+            effects.workerEvents == [
+                .doubted(hello("only").worker, tasks(1)[0], waiting: .seconds(30))
+            ])
+        effects = state.join(peer(2), hello("sound"), at: seconds(20))
+        let attempt = try #require(effects.handedOut(to: peer(2)).first)
+        #expect(state.answer(attempt, from: peer(2), at: seconds(25)).delivered == [attempt])
+    }
+
+    @Test(
+        "of one among many is computed by the others, and that one is left alone for a while",
+        arguments: NotFiniteAnswer.allCases)
+    func oneOfMany(answer: NotFiniteAnswer) {
+        var state = CoordinatorState.withOpenJob()
+        for number: UInt8 in 1...3 {
+            _ = state.join(peer(number), hello("w\(number)"), at: seconds(0))
+        }
+        let effects = state.handle(.submit(job, tasks(30)), at: seconds(1))
+        var inHand = effects.assignments[...]
+        var delivered: [TaskID] = []
+        var time = 1.0
+        while let (attempt, holder) = inHand.popFirst() {
+            time += 0.1
+            let next =
+                holder == peer(1)
+                ? state.handle(answer.event(attempt, from: holder), at: seconds(time))
+                : state.answer(attempt, from: holder, at: seconds(time))
+                    + state.handle(.consumed(job), at: seconds(time))
+            #expect(next.failure == nil && next.rejection(of: peer(1)) == nil)
+            delivered += next.delivered.map(\.task)
+            inHand += next.assignments
+            inHand.removeAll { state.roster[$0.holder]?.leases[$0.attempt] == nil }
+        }
+        #expect(Set(delivered) == Set(tasks(30)))
+        #expect(state.counters.quarantined == 1)
+        #expect(state.roster[peer(1)]?.quarantinedUntil != nil)
+    }
+}

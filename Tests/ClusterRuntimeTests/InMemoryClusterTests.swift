@@ -112,24 +112,31 @@ struct InMemoryClusterTests {
         }
     }
 
-    @Test("answers that are not finite are refused, and the job fails with the evidence")
-    func notANumber() async throws {
-        var limits = quickLimits()
-        limits.noWorkerTimeout = .milliseconds(300)
-        try await withCluster([ToyModel(.notANumber)], limits: limits) { coordinator, _, _ in
+    @Test(
+        "answers that are not finite are refused, and the job fails with the evidence",
+        arguments: [1, 2])
+    func notANumber(workers: Int) async throws {
+        let models = (0..<workers).map { _ in ToyModel(.notANumber) }
+        try await withCluster(models) { coordinator, _, _ in
             let error = await #expect(throws: JobFailure.self) {
                 _ = try await answers(
-                    from: coordinator.executor, to: toyItems(step: 0, count: 1),
+                    from: coordinator.executor, to: toyItems(step: 0, count: 3),
                     conditioning: toyConditioning())
             }
-            // Three unsound answers end the only worker's session; it may come back or not.
-            #expect(error != nil)
+            guard case .taskFailed(_, let evidence)? = error else {
+                Issue.record("\(error as (any Error)?)")
+                return
+            }
+            #expect(evidence.allSatisfy { $0.failure.code == .notFinite })
+            #expect(coordinator.liveWorkers == workers, "nobody was turned away for it")
         }
     }
 
-    @Test("two workers that find no finite picture in a tile end the job, naming the tile")
-    func notFiniteTile() async throws {
-        let models = [ToyModel(.notANumber), ToyModel(.notANumber)]
+    @Test(
+        "workers that find no finite picture in a tile end the job, naming the tile",
+        arguments: [1, 2])
+    func notFiniteTile(workers: Int) async throws {
+        let models = (0..<workers).map { _ in ToyModel(.notANumber) }
         try await withCluster(models) { coordinator, _, _ in
             let error = await #expect(throws: ComputeError.self) {
                 _ = try await answers(
@@ -141,7 +148,7 @@ struct InMemoryClusterTests {
                 return
             }
             #expect((3...4).contains(index), "the tile's own number, not that in its batch")
-            #expect(reason.contains("w0") && reason.contains("w1"), "\(reason)")
+            for number in 0..<workers { #expect(reason.contains("w\(number)"), "\(reason)") }
         }
     }
 

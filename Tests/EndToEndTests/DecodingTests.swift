@@ -132,6 +132,27 @@ struct DecodingTests {
         #expect(try folder.contents == ["model"])
     }
 
+    @Test(
+        "one worker that finds no finite picture ends the run as this process does",
+        arguments: [
+            // The questions with known answers and the steps before are answered well.
+            ("upscale", "while the picture was enlarged"), ("cutdiffusion", "the finished latents"),
+        ])
+    func oneWorker(method: String, part: String) async throws {
+        let folder = try TemporaryFolder()
+        let outcome = try await CommandLineTool.run([
+            "generate", "--prompt", "hills", "--size", "2x", "--steps", "2", "--method", method,
+            "--workers", "1", "--worker-fault", "0:compute:nan@6..",
+            "--output", folder.file("b.png"),
+        ])
+        #expect(outcome.status == 65, "\(outcome)")
+        for part in [part, "row 1, column 1", folder.file("b.latents.safetensors")] {
+            #expect(outcome.errors.contains(part), "\(outcome)")
+        }
+        #expect(!outcome.errors.contains("no worker is left"), "\(outcome)")
+        #expect(try folder.contents == ["b.latents.safetensors"])
+    }
+
     @Test("doctor names damaged weights, and an autoencoder known for its overflow")
     func doctor() async throws {
         let folder = try TemporaryFolder()

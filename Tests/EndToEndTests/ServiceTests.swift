@@ -314,6 +314,30 @@ struct ServiceTests {
         try await service.stop(coordinator, status: 0)
     }
 
+    @Test(
+        "a job whose tiles the only worker finds not finite fails, and that worker goes on",
+        arguments: [("upscale", "10..11"), ("cutdiffusion", "13..15")])
+    func notFinite(method: String, computations: String) async throws {
+        let service = try Service()
+        let coordinator = try await service.coordinator([
+            "--workers", "1", "--worker-fault", "0:compute:nan@\(computations)",
+        ])
+        let job = [
+            "submit", "--state-dir", service.state, "--id", "lost", "--timeout", "60",
+            "--prompt", "hills at dawn", "--size", "256x256", "--steps", "6", "--seed", "11",
+            "--method", method, "--output", service.folder.file("lost.png"), "--watch",
+        ]
+        let lost = try await CommandLineTool.run(job)
+        #expect(lost.status == 65, "\(lost)")
+        #expect(lost.errors.contains("row 1, column 1"), "\(lost)")
+        try await service.wait { try await service.workers().map(\.state) == ["idle"] }
+        try await service.submit(12, id: "next", ["--watch"])
+        #expect(try service.picture("next") == (try await quietPictures.ownValue)[12])
+        let again = try await CommandLineTool.run(job)
+        #expect(again.status == 0, "\(again)")
+        try await service.stop(coordinator, status: 0)
+    }
+
     @Test("matrix row 62: many jobs in one life leave no descriptor, process or memory behind")
     func soak() async throws {
         let service = try Service()

@@ -18,8 +18,8 @@ extension CoordinatorState {
         roster.endCancelled(attempt, of: peer, at: now)
         roster.endLease(attempt, of: peer)
         let worker = roster[peer]?.id
-        let needsConfirmation =
-            jobs[attempt.task.job]?.ledger.entry(attempt.task)?.needsConfirmation == true
+        let entry = jobs[attempt.task.job]?.ledger.entry(attempt.task)
+        let needsConfirmation = entry?.needsConfirmation == true
         let maximumVotes = limits.maximumVotes
         let verdict =
             isBarred(peer)
@@ -37,6 +37,7 @@ extension CoordinatorState {
             count(attempt, of: worker, isConfirmed: needsConfirmation)
             accepted(attempt, others: others)
             disown(outvoted)
+            refute(entry?.failures ?? [], at: now)
         }
         guard worker != nil else { return }
         jobs[attempt.task.job]?.speed[attempt.task.kind, default: SpeedRecord()].add(computeTime)
@@ -94,7 +95,8 @@ extension CoordinatorState {
         counters.unsound += 1
         if attempt.task.round == 0 { return flunk(peer, reason: failure.reason) }
         failed(attempt, failure, of: peer, at: now)
-        strike(peer, reason: failure.reason)
+        // The task may have no finite answer: see `refute`.
+        if failure.code != .notFinite { strike(peer, reason: failure.reason) }
     }
 
     mutating func failed(
@@ -148,6 +150,12 @@ extension CoordinatorState {
         if evidence.count >= limits.maximumFruitlessAttempts { return true }
         return evidence.contains(where: \.hadAnswered)
             && Set(evidence.map(\.worker.name)).count >= limits.minimumFailingWorkers
+    }
+
+    /// Whether a task failed so often that it is for workers alone that it has not failed on yet.
+    func isExhausted(_ evidence: [AttemptFailure]) -> Bool {
+        evidence.count >= limits.maximumAttempts
+            || evidence.count { $0.failure.code == .notFinite } >= limits.maximumNotFinite
     }
 
     /// Workers that a task failed on, in this life of theirs or, where its name tells, an earlier.
@@ -206,7 +214,7 @@ extension CoordinatorState {
             }
             let failed = failed(entry.failures)
             // One that failed it tries again, unless that was often enough or it has an answer.
-            let isOver = entry.failures.count >= limits.maximumAttempts || !entry.votes.isEmpty
+            let isOver = isExhausted(entry.failures) || !entry.votes.isEmpty
             let index = DispatchPolicy.worker(
                 avoiding: failed,
                 holders: Set(entry.live.map(\.peer) + entry.votes.map(\.peer))
@@ -223,7 +231,7 @@ extension CoordinatorState {
                 return
             } else {
                 unplaceable.insert(task)
-                settleUnconfirmed(task)
+                settleUnconfirmed(task, at: now)
                 candidates = self.candidates(for: job, at: now)
             }
         }
@@ -238,11 +246,11 @@ extension CoordinatorState {
     }
 
     /// A task with one answer that nobody else is there to confirm has that answer.
-    private mutating func settleUnconfirmed(_ task: TaskID) {
+    private mutating func settleUnconfirmed(_ task: TaskID, at now: Instant) {
         guard let entry = jobs[task.job]?.ledger.entry(task), entry.votes.count == 1,
             !roster.peers.contains(where: { canConfirm(entry, of: task.job, $0) })
         else { return }
-        settle(task)
+        settle(task, at: now)
     }
 
     /// Whether a worker may yet answer a task that has answers: it has neither answered nor failed
@@ -256,11 +264,13 @@ extension CoordinatorState {
     }
 
     /// Takes a task's only answer unconfirmed.
-    mutating func settle(_ task: TaskID) {
+    mutating func settle(_ task: TaskID, at now: Instant) {
+        let failures = jobs[task.job]?.ledger.entry(task)?.failures ?? []
         guard let (vote, others) = jobs[task.job]?.ledger.settle(task) else { return }
         note(.unconfirmed(task))
         jobs[task.job]?.unconfirmed[vote.worker, default: 0] += 1
         accepted(vote.attempt, others: others)
+        refute(failures, at: now)
     }
 
     private mutating func issue(_ task: TaskID, to peer: PeerID, at now: Instant) {

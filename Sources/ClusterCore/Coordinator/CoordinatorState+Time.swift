@@ -160,7 +160,7 @@ extension CoordinatorState {
         jobs[job]?.disputedSince = since
         guard now - since >= limits.noWorkerTimeout else { return }
         if votes.count == 1 {
-            settle(task)
+            settle(task, at: now)
         } else {
             fail(job, .taskFailed(task, evidence: Self.evidence(of: votes)))
         }
@@ -203,7 +203,7 @@ extension CoordinatorState {
         guard let record = jobs[job], record.ledger.blamedCount > 0 else { return nil }
         for task in record.ledger.queued {
             guard let entry = record.ledger.entry(task), entry.live.isEmpty, entry.votes.isEmpty,
-                entry.failures.count >= limits.maximumAttempts
+                isExhausted(entry.failures)
             else { continue }
             let failed = failed(entry.failures)
             let isSomebodyReady = roster.all.contains { peer, worker in

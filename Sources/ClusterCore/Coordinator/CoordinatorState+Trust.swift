@@ -108,6 +108,16 @@ extension CoordinatorState {
         leaveAlone(peer, reason: reason, at: now)
     }
 
+    /// The task of these failures has its answer: whoever found none that is finite was wrong. Until
+    /// then it may have been the task's fault.
+    mutating func refute(_ failures: [AttemptFailure], at now: Instant) {
+        for failure in failures where failure.failure.code == .notFinite {
+            guard let (peer, _) = roster.all.first(where: { $0.value.id == failure.worker })
+            else { continue }
+            countError(of: peer, failure.failure.reason, at: now)
+        }
+    }
+
     /// Gives a worker no tasks for a while, longer each time. Never the last one: somebody has to
     /// try, and the bound on a task's attempts ends what cannot work.
     mutating func leaveAlone(_ peer: PeerID, reason: String, at now: Instant) {

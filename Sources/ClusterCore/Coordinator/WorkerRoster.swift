@@ -36,7 +36,8 @@ struct WorkerRecord: Sendable {
     var lastHeard: Instant
     var isSuspect = false
     var isDraining = false
-    /// Malformed messages and unsound answers since the last accepted answer.
+    /// Malformed messages and unsound answers, but for those that are not finite, since the last
+    /// accepted answer.
     var strikes = 0
     /// Failed attempts since the last accepted answer.
     var errorsInARow = 0

@@ -102,7 +102,7 @@ struct SimulatedMachine {
         switch nature.flaw {
         case .otherWeights, .wrongAnswers: return answer ^ 2
         case .corrupting where task.round > 0 && luck.chance(perMille: 150): return luck.next()
-        case .notFinite where task.round > 0 && luck.chance(perMille: 150):
+        case .notFinite where task.round > 0 && luck.chance(perMille: 500):
             return PureModel.notFinite
         case .none, .refusing, .unable, .failing, .notFinite, .corrupting: return answer
         }

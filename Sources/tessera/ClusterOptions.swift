@@ -124,8 +124,12 @@ struct ClusterOptions: ParsableArguments {
     private var limits: Limits {
         var limits = Limits.standard
         if let workerTimeout { limits.noWorkerTimeout = .seconds(workerTimeout) }
-        // Who fails is not alone for long where anybody may come.
-        if listen != nil { limits.secondOpinionWait = min(limits.noWorkerTimeout, .seconds(30)) }
+        // Who fails is not alone for long where anybody may come, or others of this machine's may be
+        // on their way.
+        if listen != nil || workers > 1 {
+            limits.secondOpinionWait = min(
+                limits.noWorkerTimeout, .seconds(listen == nil ? 10 : 30))
+        }
         return limits
     }
 

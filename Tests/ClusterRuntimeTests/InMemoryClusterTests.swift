@@ -154,7 +154,11 @@ struct InMemoryClusterTests {
 
     @Test("one worker with wrong answers does not spoil the picture", arguments: [false, true])
     func oneBadWorker(isDecoding: Bool) async throws {
-        try await withCluster([ToyModel(.notANumber), ToyModel()]) { coordinator, _, _ in
+        var limits = quickLimits()
+        // The bad one may be the first that is there.
+        limits.secondOpinionWait = .seconds(60)
+        try await withCluster([ToyModel(.notANumber), ToyModel()], limits: limits) {
+            coordinator, _, _ in
             let items = isDecoding ? toyTiles(count: 12) : toyItems(step: 0, count: 12)
             let remote = try await answers(
                 from: coordinator.executor, to: items, conditioning: toyConditioning())

@@ -472,7 +472,8 @@ struct CrowdTests {
             }
             for dealer in dealers {
                 var answers = dealer.inbound.makeAsyncIterator()
-                #expect(await answers.next(isolation: nil) == [[1], [2]])
+                let answer = await answers.next(isolation: nil)
+                #expect(answer == [[1], [2]])
             }
             print("\(crowd) workers were in after \(clock.now - start)")
             for dealer in dealers { dealer.shutdown() }

@@ -25,6 +25,9 @@ package struct Limits: Hashable, Codable, Sendable {
     /// heartbeats; one or two are a busy network.
     package var suspectAfter: Duration = .seconds(3)
 
+    /// A connection whose handshake takes longer is closed: port scanners.
+    package var handshakeLimit: Duration = .seconds(3)
+
     /// Silence after which a worker's tasks belong to others. Longer than any pause a healthy
     /// machine makes, far shorter than a person's patience.
     package var lostAfter: Duration = .seconds(10)

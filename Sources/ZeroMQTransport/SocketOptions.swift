@@ -13,8 +13,7 @@ extension ZMQSocket {
         // assertion when a peer dies whose messages wait to be read (4.3.4; issues 3937, 4364, 4767
         // of its repository).
         try set(ZMQ_HEARTBEAT_IVL, 0)
-        // Port scanners.
-        try set(ZMQ_HANDSHAKE_IVL, 3000)
+        try set(ZMQ_HANDSHAKE_IVL, CInt(limits.handshakeLimit / .milliseconds(1)))
         // Firewalls that forget quiet connections.
         try set(ZMQ_TCP_KEEPALIVE, 1)
         try set(ZMQ_TCP_KEEPALIVE_IDLE, 30)

@@ -456,10 +456,13 @@ struct CrowdTests {
         // A worker of its own process takes one; here each has a context of libzmq's, too.
         let crowd = crowdSize(512, descriptorsEach: 12)
         // None is a stranger for being slow: the others of the tests may have the machine meanwhile.
-        try await withFortress(limits: quickLimits()) { fortress, group in
+        var patience = quickLimits()
+        patience.handshakeLimit = .seconds(120)
+        let limits = patience
+        try await withFortress(limits: limits) { fortress, group in
             let clock = ContinuousClock()
             let dealers = try (0..<crowd).map { _ in
-                try fortress.dealer(fortress.friendKey, limits: quickLimits())
+                try fortress.dealer(fortress.friendKey, limits: limits)
             }
             let start = clock.now
             for dealer in dealers {

@@ -3,7 +3,7 @@
 
     python make_method_fixtures.py
 
-What DemoFusion (arXiv 2311.16973), ScaleDiff (NeurIPS 2025), RectifiedHR (arXiv 2503.02537) and
+What DemoFusion (arXiv 2311.16973), ScaleDiff (arXiv 2510.25818), RectifiedHR (arXiv 2503.02537) and
 DiffuseHigh (arXiv 2406.18459; a Haar wavelet of the latent), windows instead of their whole canvas,
 make of the shipped model, written from the papers' formulas as plain loops over diffusers' own
 network, autoencoder and DDIM scheduler; no line of it comes from the Swift program or goes by a plan

@@ -1,4 +1,4 @@
-/// ScaleDiff (NeurIPS 2025) in patch form: a picture of native size, enlarged by two and refined in
+/// ScaleDiff (arXiv 2510.25818) in patch form: a picture of native size, enlarged by two and refined in
 /// turn over the last two fifths of the schedule. The reference of a phase has the low frequencies
 /// of the enlarged latent and the high ones of the enlarged picture, encoded again (low-frequency
 /// mixing), and every predicted clean canvas is pulled to the reference's low frequencies, the less

@@ -8,7 +8,7 @@ package enum StepWeight: Hashable, Sendable {
     /// p is positive.
     case cosine(from: Double, to: Double, power: Double)
     /// (1−ᾱ) / (1−ᾱ₁), ᾱ₁ being the phase's first: the share of noise that is left (ScaleDiff's
-    /// structure guidance, NeurIPS 2025).
+    /// structure guidance, arXiv 2510.25818).
     case remainingNoise
 
     /// What always counts in full.

@@ -49,6 +49,13 @@ struct InMemoryClusterTests {
         }
     }
 
+    /// Where there are others, none of them ends a job alone because it was the first to come.
+    private func patient(for workers: Int) -> Limits {
+        var limits = quickLimits()
+        limits.secondOpinionWait = workers > 1 ? .seconds(60) : .zero
+        return limits
+    }
+
     private func local(_ items: [WorkItem]) async throws -> [Int: WorkAnswer] {
         try await answers(
             from: LocalExecutor(model: ToyModel()), to: items, conditioning: toyConditioning())
@@ -117,7 +124,7 @@ struct InMemoryClusterTests {
         arguments: [1, 2])
     func notANumber(workers: Int) async throws {
         let models = (0..<workers).map { _ in ToyModel(.notANumber) }
-        try await withCluster(models) { coordinator, _, _ in
+        try await withCluster(models, limits: patient(for: workers)) { coordinator, _, _ in
             let error = await #expect(throws: JobFailure.self) {
                 _ = try await answers(
                     from: coordinator.executor, to: toyItems(step: 0, count: 3),
@@ -137,7 +144,7 @@ struct InMemoryClusterTests {
         arguments: [1, 2])
     func notFiniteTile(workers: Int) async throws {
         let models = (0..<workers).map { _ in ToyModel(.notANumber) }
-        try await withCluster(models) { coordinator, _, _ in
+        try await withCluster(models, limits: patient(for: workers)) { coordinator, _, _ in
             let error = await #expect(throws: ComputeError.self) {
                 _ = try await answers(
                     from: coordinator.executor, to: Array(toyTiles(count: 5)[3...]),
@@ -154,10 +161,7 @@ struct InMemoryClusterTests {
 
     @Test("one worker with wrong answers does not spoil the picture", arguments: [false, true])
     func oneBadWorker(isDecoding: Bool) async throws {
-        var limits = quickLimits()
-        // The bad one may be the first that is there.
-        limits.secondOpinionWait = .seconds(60)
-        try await withCluster([ToyModel(.notANumber), ToyModel()], limits: limits) {
+        try await withCluster([ToyModel(.notANumber), ToyModel()], limits: patient(for: 2)) {
             coordinator, _, _ in
             let items = isDecoding ? toyTiles(count: 12) : toyItems(step: 0, count: 12)
             let remote = try await answers(

@@ -11,7 +11,7 @@ package struct CutDiffusionMethod: DenoisingMethod {
 
     package func plan(for request: PlanRequest) throws(PlanningError) -> DenoisingPlan {
         try request.checkCommon()
-        try request.refuse([("a picture to start from", request.image != nil)], method: name)
+        try request.refuse([.image], method: name)
         let resolved = try resolve(request)
         let steps = request.steps
         let structureSteps = resolved.structureSteps ?? 0

@@ -44,23 +44,17 @@ package struct DemoFusionMethod: DenoisingMethod {
 
     package func plan(for request: PlanRequest) throws(PlanningError) -> DenoisingPlan {
         try request.checkCommon()
+        let exchange: [MethodOption] = interaction == .off ? [.interaction] : []
         try request.refuse(
-            [
-                ("a number of structure steps", request.structureSteps != nil),
-                ("pixel interaction", request.interaction != nil && interaction == .off),
-                ("compatibility with published code", request.compatibility != nil),
-                ("a picture to start from", request.image != nil),
-            ], method: name)
+            [.structureSteps] + exchange + [.compatibility, .image], method: name)
         let sizes = request.multipleSizes
         var resolved = try request.resolvedForWindows(isPlain: sizes.count == 1)
         resolved.interaction =
             interaction == .off || sizes.count == 1 ? nil : request.interaction ?? interaction
-        var phases = [try resolved.wholePhase(named: "base", of: sizes[0])]
-        for (before, size) in zip(sizes, sizes.dropFirst()) {
-            let name = "enlargement \(phases.count)"
-            phases.append(try enlargement(name, of: before, to: size, for: resolved))
+        return try resolved.cascade(of: name, through: sizes) {
+            name, before, size throws(PlanningError) in
+            try enlargement(name, of: before, to: size, for: resolved)
         }
-        return DenoisingPlan(method: self.name, request: resolved, phases: phases)
     }
 
     private func enlargement(

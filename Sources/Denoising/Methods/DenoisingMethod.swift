@@ -40,6 +40,18 @@ package enum DenoisingMethods {
     }
 }
 
+/// What a request may ask for and not every method has, as people call it.
+enum MethodOption: String {
+    case structureSteps = "a number of structure steps"
+    case interaction = "pixel interaction"
+    case compatibility = "compatibility with published code"
+    case image = "a picture to start from"
+    case refinementGuidance = "guidance of refining windows"
+    case stride = "a stride"
+    case jitter = "jitter"
+    case windowCrops = "crops of windows"
+}
+
 extension PlanRequest {
     /// The checks every method needs, before any arithmetic on the numbers.
     func checkCommon() throws(PlanningError) {
@@ -78,9 +90,22 @@ extension PlanRequest {
     }
 
     /// Refuses options that a method does not have.
-    func refuse(_ options: [(name: String, isSet: Bool)], method: String) throws(PlanningError) {
-        if let option = options.first(where: \.isSet) {
-            throw .optionWithoutEffect(option.name, method: method)
+    func refuse(_ options: [MethodOption], method: String) throws(PlanningError) {
+        if let option = options.first(where: has) {
+            throw .optionWithoutEffect(option.rawValue, method: method)
+        }
+    }
+
+    private func has(_ option: MethodOption) -> Bool {
+        switch option {
+        case .structureSteps: structureSteps != nil
+        case .interaction: interaction != nil
+        case .compatibility: compatibility != nil
+        case .image: image != nil
+        case .refinementGuidance: refinementGuidanceScale != nil
+        case .stride: stride != nil
+        case .jitter: jitter != nil
+        case .windowCrops: windowCrops != nil
         }
     }
 

@@ -9,13 +9,8 @@ package struct MultiDiffusionMethod: DenoisingMethod {
     package func plan(for request: PlanRequest) throws(PlanningError) -> DenoisingPlan {
         try request.checkCommon()
         try request.refuse(
-            [
-                ("a picture to start from", request.image != nil),
-                ("guidance of refining windows", request.refinementGuidanceScale != nil),
-                ("a number of structure steps", request.structureSteps != nil),
-                ("pixel interaction", request.interaction != nil),
-                ("compatibility with published code", request.compatibility != nil),
-            ], method: name)
+            [.image, .refinementGuidance, .structureSteps, .interaction, .compatibility],
+            method: name)
         var resolved = request
         resolved.refinementGuidanceScale = nil
         resolved.stride = try request.checkedStride()

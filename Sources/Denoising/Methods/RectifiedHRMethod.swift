@@ -14,13 +14,7 @@ package struct RectifiedHRMethod: DenoisingMethod {
 
     package func plan(for request: PlanRequest) throws(PlanningError) -> DenoisingPlan {
         try request.checkCommon()
-        try request.refuse(
-            [
-                ("a number of structure steps", request.structureSteps != nil),
-                ("pixel interaction", request.interaction != nil),
-                ("compatibility with published code", request.compatibility != nil),
-                ("a picture to start from", request.image != nil),
-            ], method: name)
+        try request.refuse([.structureSteps, .interaction, .compatibility, .image], method: name)
         let count = min(request.doublingSizes.count, max(2, request.steps))
         var resolved = try request.resolvedForWindows(isPlain: count == 1)
         guard count > 1 else {

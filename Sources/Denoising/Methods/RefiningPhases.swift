@@ -34,6 +34,19 @@ extension PlanRequest {
             feather: feather ?? .uniform, share: share)
     }
 
+    /// The plain sampler on the first of `sizes`, then an enlargement to each other one, made by its
+    /// name, the size before and its own.
+    func cascade(
+        of method: String, through sizes: [Extent],
+        _ enlargement: (String, Extent, Extent) throws(PlanningError) -> PlanPhase
+    ) throws(PlanningError) -> DenoisingPlan {
+        var phases = [try wholePhase(named: "base", of: sizes[0])]
+        for (before, size) in zip(sizes, sizes.dropFirst()) {
+            phases.append(try enlargement("enlargement \(phases.count)", before, size))
+        }
+        return DenoisingPlan(method: method, request: self, phases: phases)
+    }
+
     /// Extents in pixels of the picture that a latent decodes to.
     func pixels(of latent: Extent) -> Extent {
         Extent(

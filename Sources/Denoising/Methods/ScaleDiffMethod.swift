@@ -14,21 +14,13 @@ package struct ScaleDiffMethod: DenoisingMethod {
 
     package func plan(for request: PlanRequest) throws(PlanningError) -> DenoisingPlan {
         try request.checkCommon()
-        try request.refuse(
-            [
-                ("a number of structure steps", request.structureSteps != nil),
-                ("pixel interaction", request.interaction != nil),
-                ("compatibility with published code", request.compatibility != nil),
-                ("a picture to start from", request.image != nil),
-            ], method: name)
+        try request.refuse([.structureSteps, .interaction, .compatibility, .image], method: name)
         let sizes = request.doublingSizes
         let resolved = try request.resolvedForWindows(isPlain: sizes.count == 1)
-        var phases = [try resolved.wholePhase(named: "base", of: sizes[0])]
-        for (before, size) in zip(sizes, sizes.dropFirst()) {
-            let name = "enlargement \(phases.count)"
-            phases.append(try enlargement(name, of: before, to: size, for: resolved))
+        return try resolved.cascade(of: name, through: sizes) {
+            name, before, size throws(PlanningError) in
+            try enlargement(name, of: before, to: size, for: resolved)
         }
-        return DenoisingPlan(method: self.name, request: resolved, phases: phases)
     }
 
     private func enlargement(

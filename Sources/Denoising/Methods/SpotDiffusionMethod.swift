@@ -13,15 +13,10 @@ package struct SpotDiffusionMethod: DenoisingMethod {
         try request.checkCommon()
         try request.refuse(
             [
-                ("a number of structure steps", request.structureSteps != nil),
-                ("pixel interaction", request.interaction != nil),
-                ("compatibility with published code", request.compatibility != nil),
-                ("a picture to start from", request.image != nil),
-                ("guidance of refining windows", request.refinementGuidanceScale != nil),
-                ("a stride", request.stride != nil),
-                ("jitter", request.jitter != nil),
-                ("crops of windows", request.windowCrops != nil),
-            ], method: name)
+                .structureSteps, .interaction, .compatibility, .image, .refinementGuidance, .stride,
+                .jitter, .windowCrops,
+            ],
+            method: name)
         var resolved = request
         resolved.refinementGuidanceScale = nil
         resolved.sizeConditioning = request.sizeConditioning ?? .native

@@ -22,12 +22,7 @@ package struct UpscaleMethod: DenoisingMethod {
 
     package func plan(for request: PlanRequest) throws(PlanningError) -> DenoisingPlan {
         try request.checkCommon()
-        try request.refuse(
-            [
-                ("a number of structure steps", request.structureSteps != nil),
-                ("pixel interaction", request.interaction != nil),
-                ("compatibility with published code", request.compatibility != nil),
-            ], method: name)
+        try request.refuse([.structureSteps, .interaction, .compatibility], method: name)
         let sizes = Self.sizes(for: request)
         let isPlain = sizes.count == 1 && (request.image == nil || request.isWhole(sizes[0]))
         var resolved = try request.resolvedForWindows(

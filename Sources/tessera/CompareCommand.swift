@@ -111,11 +111,15 @@ struct CompareCommand: AsyncParsableCommand {
         var entries: [ComparisonPage.Entry] = []
         for (number, `case`) in cases.enumerated() {
             display.update("comparing", done: number, total: cases.count)
-            let record = try await record(of: `case`, in: folder)
+            let kept = folder.record(of: `case`, origin: origin(of: `case`))
+            let record: ComparisonRecord
+            if let kept { record = kept } else { record = try await make(`case`, in: folder) }
             if let failure = record.failure { display.note("\(`case`.name): \(failure)") }
             entries.append(try await entry(of: record, in: folder))
             // The page grows with the comparison: whoever waits can look.
-            try writePage(of: entries, judgement, in: folder)
+            if kept == nil || number == cases.count - 1 {
+                try writePage(of: entries, judgement, in: folder)
+            }
         }
         display.update("comparing", done: cases.count, total: cases.count)
         guard entries.contains(where: { $0.record.figures != nil }) else {
@@ -124,22 +128,29 @@ struct CompareCommand: AsyncParsableCommand {
         printLine(folder.page)
     }
 
-    /// What is there, or what comes of making it.
-    private func record(
-        of case: ComparisonCase, in folder: ComparisonFolder
-    ) async throws -> ComparisonRecord {
-        let request = [
+    /// What a case's run is told of the picture.
+    private func request(of case: ComparisonCase) -> [String] {
+        [
             "--prompt", `case`.prompt, "--size", `case`.size, "--method", `case`.method,
             "--seed", "\(`case`.seed)",
-        ]
-        let origin = [tesseraVersion] + request + rest
-        if let record = folder.record(of: `case`, origin: origin) { return record }
+        ] + rest
+    }
+
+    private func origin(of case: ComparisonCase) -> [String] {
+        [tesseraVersion] + request(of: `case`)
+    }
+
+    /// Runs a case, and keeps what comes of it.
+    private func make(
+        _ case: ComparisonCase, in folder: ComparisonFolder
+    ) async throws -> ComparisonRecord {
+        let origin = origin(of: `case`)
         let state = folder.state(of: `case`, origin: origin)
         let isUnderWay = FileManager.default.fileExists(atPath: state)
         let story = Mutex(GenerateStory())
         let run = ProgramRun(
             ["generate", "--json", "--output", folder.picture(of: `case`), "--state-dir", state]
-                + (isUnderWay ? ["--resume"] : []) + request + rest)
+                + (isUnderWay ? ["--resume"] : []) + request(of: `case`))
         let end = try await run.run { line in story.withLock { $0.add(line) } }
         try Task.checkCancellation()
         let figures = story.withLock { $0.figures }

@@ -53,7 +53,7 @@ package struct AtomicFile: ~Copyable {
         let mode = existing == nil ? access.limit & 0o666 : 0o600
         let (name, descriptor) = try Self.openTemporary(for: target, mode: mode)
         if let existing, access.keepsOwner, !Self.canOwn(descriptor, as: existing) {
-            unsafe unlinkat(target.folder, name, 0)
+            unsafe unlinkat(target.folder, SystemPath.cString(name), 0)
             close(descriptor)
             throw FileFailure(
                 path: path, code: EPERM,
@@ -84,7 +84,7 @@ package struct AtomicFile: ~Copyable {
     deinit {
         guard case .file(let draft) = way else { return }
         // Unlinked while the lock is held: nobody else then takes it for an abandoned one.
-        if !isOver { unsafe unlinkat(draft.target.folder, draft.name, 0) }
+        if !isOver { unsafe unlinkat(draft.target.folder, SystemPath.cString(draft.name), 0) }
         close(draft.descriptor)
     }
 
@@ -92,7 +92,7 @@ package struct AtomicFile: ~Copyable {
     /// before the last owner of this value is gone, as after work on another thread.
     package mutating func abandon() {
         guard !isOver, case .file(let draft) = way else { return }
-        unsafe unlinkat(draft.target.folder, draft.name, 0)
+        unsafe unlinkat(draft.target.folder, SystemPath.cString(draft.name), 0)
         // What it took of the disk is free now, not when the descriptor is closed.
         ftruncate(draft.descriptor, 0)
         isOver = true
@@ -181,10 +181,12 @@ extension AtomicFile {
 
     /// `name`, or if it is long its beginning and a hash of it (FNV-1a).
     private static func stem(of name: String) -> String {
-        guard name.utf8.count > maximumStem else { return name }
+        let bytes = SystemPath.bytes(of: name)
+        guard bytes.count > maximumStem else { return name }
+        // By characters: some file systems take no half of one.
         var head = name.prefix(maximumStem)
-        while head.utf8.count > maximumStem - 17 { head.removeLast() }
-        let hash = name.utf8.reduce(0xcbf2_9ce4_8422_2325 as UInt64) {
+        while SystemPath.bytes(of: String(head)).count > maximumStem - 17 { head.removeLast() }
+        let hash = bytes.reduce(0xcbf2_9ce4_8422_2325 as UInt64) {
             ($0 ^ UInt64($1)) &* 0x100_0000_01b3
         }
         return head + "~" + String(hash, radix: 16)
@@ -193,9 +195,11 @@ extension AtomicFile {
     /// The name of the file that a temporary one is to become: `name` of
     /// `.name.<process>.<number>.partial`, as far as it is in there; nil for other files.
     package static func target(ofTemporary name: String) -> String? {
-        guard name.hasPrefix("."), name.hasSuffix(suffix) else { return nil }
-        let parts = name.dropFirst().dropLast(suffix.count).split(
-            separator: ".", omittingEmptySubsequences: false)
+        let scalars = name.unicodeScalars
+        guard scalars.first == ".", name.hasSuffix(suffix) else { return nil }
+        let parts = scalars.dropFirst().dropLast(suffix.count).split(
+            separator: ".", omittingEmptySubsequences: false
+        ).map(String.init)
         guard parts.count >= 3, parts.suffix(2).allSatisfy({ UInt32($0) != nil }) else {
             return nil
         }
@@ -216,7 +220,8 @@ extension AtomicFile {
         while true {
             let name = temporaryName(for: target.name)
             let descriptor = unsafe openat(
-                target.folder, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode)
+                target.folder, SystemPath.cString(name), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
+                mode)
             if descriptor < 0, errno == EEXIST { continue }
             guard descriptor >= 0 else { throw target.folderFailure() }
             // Where locks are not to be had, nobody removes the file either.
@@ -236,13 +241,14 @@ extension AtomicFile {
     }
 
     private static func removeAbandoned(for target: FileTarget) {
-        let stem = stem(of: target.name)
-        for candidate in target.names where Self.target(ofTemporary: candidate) == stem {
+        let stem = Array(stem(of: target.name).utf8)
+        for candidate in target.names
+        where Self.target(ofTemporary: candidate).map({ Array($0.utf8) }) == stem {
             let flags = O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC
-            let descriptor = unsafe openat(target.folder, candidate, flags)
+            let descriptor = unsafe openat(target.folder, SystemPath.cString(candidate), flags)
             guard descriptor >= 0 else { continue }
             if flock(descriptor, LOCK_EX | LOCK_NB) == 0 {
-                unsafe unlinkat(target.folder, candidate, 0)
+                unsafe unlinkat(target.folder, SystemPath.cString(candidate), 0)
             }
             close(descriptor)
         }
@@ -302,7 +308,9 @@ func writeOnce(
 
 /// The folder that holds `path`, and the name in it.
 package func folderAndName(of path: String) -> (folder: String, name: String) {
-    guard let slash = path.lastIndex(of: "/") else { return (".", path) }
-    let folder = slash == path.startIndex ? "/" : String(path[..<slash])
-    return (folder, String(path[path.index(after: slash)...]))
+    // A mark may follow the slash and would make one character with it.
+    let scalars = path.unicodeScalars
+    guard let slash = scalars.lastIndex(of: "/") else { return (".", path) }
+    let folder = slash == scalars.startIndex ? "/" : String(scalars[..<slash])
+    return (folder, String(scalars[scalars.index(after: slash)...]))
 }

@@ -15,7 +15,7 @@ final class FileTarget: Sendable {
     /// Throws ``FileFailure`` when `path` names nothing, leads to an open file instead of a name,
     /// or its folder cannot be used.
     init(_ path: String) throws(FileFailure) {
-        guard !path.isEmpty, !path.hasSuffix("/") else {
+        guard !path.isEmpty, path.utf8.last != UInt8(ascii: "/") else {
             throw FileFailure(path: path, code: EINVAL, reason: "a file name is missing")
         }
         let end = try LinkEnd(of: path)
@@ -26,7 +26,7 @@ final class FileTarget: Sendable {
         }
         self.path = path
         (folderPath, name) = folderAndName(of: end.path)
-        folder = unsafe open(folderPath, pathOnly | O_DIRECTORY | O_CLOEXEC)
+        folder = unsafe open(SystemPath.cString(folderPath), pathOnly | O_DIRECTORY | O_CLOEXEC)
         guard folder >= 0 else { throw Self.noFolder(folderPath, for: path, end) }
     }
 
@@ -57,7 +57,8 @@ final class FileTarget: Sendable {
     /// when it is anything but a regular file, or the file system does not take the name.
     func existing() throws(FileFailure) -> stat? {
         var status = stat()
-        guard unsafe fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) == 0 else {
+        guard unsafe fstatat(folder, SystemPath.cString(name), &status, AT_SYMLINK_NOFOLLOW) == 0
+        else {
             if errno == ENOENT { return nil }
             throw .ofLastCall(path: path)
         }
@@ -88,7 +89,7 @@ final class FileTarget: Sendable {
                 path: path, code: EPERM,
                 reason: "it is \(attribute.rawValue) and cannot be replaced")
         }
-        guard unsafe faccessat(folder, name, W_OK, AT_EACCESS) == 0 else {
+        guard unsafe faccessat(folder, SystemPath.cString(name), W_OK, AT_EACCESS) == 0 else {
             let failure = FileFailure.ofLastCall(path: path)
             guard failure.code == EACCES else { throw failure }
             throw FileFailure(path: path, code: EACCES, reason: "it is write-protected")
@@ -122,7 +123,7 @@ final class FileTarget: Sendable {
             names.append(
                 unsafe withUnsafePointer(to: &entry.pointee.d_name) { name in
                     unsafe name.withMemoryRebound(to: CChar.self, capacity: 256) {
-                        unsafe String(cString: $0)
+                        unsafe SystemPath.text(ofCString: $0)
                     }
                 })
         }
@@ -137,8 +138,10 @@ final class FileTarget: Sendable {
         // A hard link fails where a rename would replace.
         let outcome =
             unsafe replacing
-            ? renameat(folder, temporary, folder, name)
-            : linkat(folder, temporary, folder, name, 0)
+            ? renameat(
+                folder, SystemPath.cString(temporary), folder, SystemPath.cString(name))
+            : linkat(
+                folder, SystemPath.cString(temporary), folder, SystemPath.cString(name), 0)
         guard outcome == 0 else { throw .ofLastCall(path: path) }
         let readable = unsafe openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard readable >= 0 else { return }
@@ -164,7 +167,7 @@ struct LinkEnd {
     init(of path: String) throws(FileFailure) {
         var end = path
         for _ in 0..<Self.maximum {
-            let link = unsafe open(end, pathOnly | O_NOFOLLOW | O_CLOEXEC)
+            let link = unsafe open(SystemPath.cString(end), pathOnly | O_NOFOLLOW | O_CLOEXEC)
             defer { if link >= 0 { close(link) } }
             var status = stat()
             // What else is wrong with the place is said by whoever uses it.
@@ -183,7 +186,7 @@ struct LinkEnd {
                     reason: "\(end) is another user's link in a folder where everybody may put one")
             }
             let text = try Self.text(of: link, for: path)
-            end = text.hasPrefix("/") ? text : folder + "/" + text
+            end = text.utf8.first == UInt8(ascii: "/") ? text : folder + "/" + text
         }
         throw FileFailure(path: path, code: ELOOP, reason: "its links lead in a circle")
     }
@@ -193,7 +196,8 @@ struct LinkEnd {
         guard isOpenFile, let own = Self.processFiles else { return nil }
         let (folder, name) = folderAndName(of: path)
         var status = stat()
-        guard unsafe stat(folder, &status) == 0, status.st_ino == own.st_ino else { return nil }
+        guard unsafe stat(SystemPath.cString(folder), &status) == 0, status.st_ino == own.st_ino
+        else { return nil }
         return Int32(name)
     }
 
@@ -206,7 +210,9 @@ struct LinkEnd {
     /// a program reads by itself.
     private static func isTrusted(_ link: stat, in folder: String) -> Bool {
         var status = stat()
-        guard link.st_uid != geteuid(), unsafe stat(folder, &status) == 0 else { return true }
+        guard link.st_uid != geteuid(), unsafe stat(SystemPath.cString(folder), &status) == 0 else {
+            return true
+        }
         let isOpenToAll = status.st_mode & S_ISVTX != 0 && status.st_mode & S_IWOTH != 0
         return !isOpenToAll || status.st_uid == link.st_uid
     }
@@ -218,13 +224,7 @@ struct LinkEnd {
                 link, "", buffer.baseAddress!.assumingMemoryBound(to: CChar.self), buffer.count)
         }
         guard count > 0 else { throw .ofLastCall(path: path) }
-        guard let text = String(validating: buffer[..<count], as: UTF8.self) else {
-            throw FileFailure(
-                path: path, code: EILSEQ,
-                reason:
-                    "it is a link to a name that is not UTF-8; name the file itself by one that is")
-        }
-        return text
+        return SystemPath.text(of: buffer[..<count])
     }
 }
 
@@ -268,7 +268,7 @@ private enum FileAttribute: String {
     /// Nil without one, and where the file system does not say.
     init?(of name: String, in folder: Int32) {
         let descriptor = unsafe openat(
-            folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
+            folder, SystemPath.cString(name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
         guard descriptor >= 0 else { return nil }
         defer { close(descriptor) }
         // The system writes an int, whatever the request's own size says.
@@ -297,14 +297,14 @@ package func followingLinks(_ path: String) throws(FileFailure) -> String {
 /// Whether something is mounted at `path` and keeps it from being renamed over.
 package func isMountPoint(_ path: String) -> Bool {
     let (folder, name) = folderAndName(of: path)
-    let descriptor = unsafe open(folder, pathOnly | O_DIRECTORY | O_CLOEXEC)
+    let descriptor = unsafe open(SystemPath.cString(folder), pathOnly | O_DIRECTORY | O_CLOEXEC)
     guard descriptor >= 0 else { return false }
     defer { close(descriptor) }
     return isMountPoint(name, in: descriptor)
 }
 
 private func isMountPoint(_ name: String, in folder: Int32) -> Bool {
-    let inner = unsafe openat(folder, name, pathOnly | O_NOFOLLOW | O_CLOEXEC)
+    let inner = unsafe openat(folder, SystemPath.cString(name), pathOnly | O_NOFOLLOW | O_CLOEXEC)
     guard inner >= 0 else { return false }
     defer { close(inner) }
     return mountID(of: inner) != mountID(of: folder)

@@ -3,7 +3,8 @@ internal import Foundation
 /// Makes a rename or a removal in the folder of `path` survive a power cut. File systems that
 /// cannot do this say so, and lose nothing by it that could be helped.
 package func syncFolder(of path: String) {
-    let descriptor = unsafe open(folderAndName(of: path).folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    let descriptor = unsafe open(
+        SystemPath.cString(folderAndName(of: path).folder), O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     guard descriptor >= 0 else { return }
     fsync(descriptor)
     close(descriptor)
@@ -11,10 +12,10 @@ package func syncFolder(of path: String) {
 
 /// Creates a folder and those above it; fine when it is there. Throws ``FileFailure``.
 package func makeFolder(_ path: String) throws(FileFailure) {
-    if unsafe mkdir(path, 0o755) == 0 { return }
+    if unsafe mkdir(SystemPath.cString(path), 0o755) == 0 { return }
     let code = errno
     var status = stat()
-    if unsafe stat(path, &status) == 0 {
+    if unsafe stat(SystemPath.cString(path), &status) == 0 {
         guard status.st_mode & S_IFMT == S_IFDIR else {
             throw FileFailure(path: path, code: ENOTDIR, reason: "it is a file, not a folder")
         }
@@ -25,7 +26,7 @@ package func makeFolder(_ path: String) throws(FileFailure) {
         throw FileFailure(path: path, code: code)
     }
     try makeFolder(parent)
-    guard unsafe mkdir(path, 0o755) == 0 || errno == EEXIST else {
+    guard unsafe mkdir(SystemPath.cString(path), 0o755) == 0 || errno == EEXIST else {
         throw .ofLastCall(path: path)
     }
 }
@@ -36,7 +37,8 @@ package func readSmallFile(
     _ path: String, limit: Int = 1 << 20
 ) throws(FileFailure) -> [UInt8]? {
     // A pipe would be waited for until somebody writes to it.
-    let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+    let descriptor = unsafe open(
+        SystemPath.cString(path), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
     guard descriptor >= 0 else {
         if errno == ENOENT { return nil }
         throw .ofLastCall(path: path)
@@ -83,7 +85,9 @@ package struct DiskSpace: Equatable, Sendable {
     package init?(of folder: String) {
         var space = statvfs()
         var status = stat()
-        guard unsafe statvfs(folder, &space) == 0, unsafe stat(folder, &status) == 0 else {
+        guard unsafe statvfs(SystemPath.cString(folder), &space) == 0,
+            unsafe stat(SystemPath.cString(folder), &status) == 0
+        else {
             return nil
         }
         // Some network file systems claim more than a number holds.

@@ -30,7 +30,8 @@ package enum OutputPlace: Sendable {
             return
         }
         var status = stat()
-        let kind = unsafe stat(end.path, &status) == 0 ? FileKind(status) : .unknown
+        let kind =
+            unsafe stat(SystemPath.cString(end.path), &status) == 0 ? FileKind(status) : .unknown
         if kind == .pipe || kind == .characterDevice {
             self = .stream(try OpenStream(opening: end.path, kind, path: path))
         } else {
@@ -93,7 +94,8 @@ package final class OpenStream: Sendable {
     fileprivate init(opening place: String, _ kind: FileKind, path: String) throws(FileFailure) {
         self.path = path
         givenDescriptor = nil
-        descriptor = unsafe open(place, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
+        descriptor = unsafe open(
+            SystemPath.cString(place), O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
         guard descriptor >= 0 else {
             let failure = FileFailure.ofLastCall(path: path)
             guard failure.code == ENXIO, kind == .pipe else { throw failure }

@@ -47,7 +47,7 @@ package struct JobOrder: Codable, Equatable, Sendable {
             throw .unreadable("\(error)")
         }
         for path in [output, saveLatents, initialLatents, image].compactMap({ $0 }) {
-            guard path.hasPrefix("/"), !path.utf8.contains(0),
+            guard path.utf8.first == UInt8(ascii: "/"), !path.utf8.contains(0),
                 path.utf8.count <= Self.maximumPathBytes
             else { throw .path(path) }
         }

@@ -18,7 +18,8 @@ package enum LatentRescue {
     ) -> String? {
         let (folder, stem) = place(of: output)
         for folder in [folder] + folders {
-            let start = folder.isEmpty || folder.hasSuffix("/") ? folder : folder + "/"
+            let start =
+                folder.isEmpty || folder.utf8.last == UInt8(ascii: "/") ? folder : folder + "/"
             if let path = write(latent, as: start + stem) {
                 return path
             }
@@ -30,7 +31,8 @@ package enum LatentRescue {
         for number in 1...tries {
             let path = "\(stem).latents\(number == 1 ? "" : "-\(number)").safetensors"
             // Taken before it is written: a file that is there is never replaced.
-            let claim = unsafe open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+            let claim = unsafe open(
+                SystemPath.cString(path), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
             if claim < 0, errno == EEXIST { continue }
             guard claim >= 0 else { return nil }
             close(claim)
@@ -38,7 +40,7 @@ package enum LatentRescue {
                 try LatentFile.write(latent, to: .file(path))
                 return path
             } catch {
-                unsafe unlink(path)
+                unsafe unlink(SystemPath.cString(path))
                 return nil
             }
         }
@@ -52,7 +54,7 @@ package enum LatentRescue {
         let (folder, name) = folderAndName(of: path)
         let end = name.lastIndex(of: ".") ?? name.endIndex
         var stem = end == name.startIndex ? name : String(name[..<end])
-        while stem.utf8.count > longestStem { stem.removeLast() }
-        return (path.contains("/") ? folder : "", stem)
+        while SystemPath.bytes(of: stem).count > longestStem { stem.removeLast() }
+        return (path.utf8.contains(UInt8(ascii: "/")) ? folder : "", stem)
     }
 }

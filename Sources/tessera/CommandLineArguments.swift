@@ -1,4 +1,5 @@
 import ArgumentParser
+import DurableFiles
 import Foundation
 
 /// The command line, put so that the argument parser takes every value for what it is.
@@ -7,20 +8,38 @@ import Foundation
 /// combining mark follows, and takes `--name=` for a missing value. None of that is what a person
 /// means who writes a prompt.
 enum CommandLineArguments {
+    /// Commands and those of their options that name files which Linux may call anything. All
+    /// other values are texts.
+    private static let resultOptions: [String: Set<String>] = [
+        "generate": ["--output", "-o", "--save-latents"],
+        "submit": ["--output", "-o", "--save-latents"],
+    ]
+
     /// What this process was given, without its own name. Throws ``CommandFailure``.
     static func read() throws(CommandFailure) -> [String] {
         var arguments: [String] = []
         for index in 1..<max(1, Int(CommandLine.argc)) {
             guard let bytes = CommandLine.unsafeArgv[index] else { break }
-            guard let text = String(validatingCString: bytes) else {
-                throw CommandFailure(
-                    .usage,
-                    "argument \(index), '\(String(cString: bytes))', is not UTF-8: texts and the "
-                        + "names of files should be")
-            }
-            arguments.append(text)
+            arguments.append(SystemPath.text(ofCString: bytes))
         }
-        return try settled(arguments, of: Tessera.self)
+        let settled = try settled(arguments, of: Tessera.self)
+        try checkTexts(settled)
+        return settled
+    }
+
+    /// Refuses what is not UTF-8 anywhere but in the names of results.
+    static func checkTexts(_ settled: [String]) throws(CommandFailure) {
+        let options = settled.first.flatMap { resultOptions[$0] } ?? []
+        for (previous, argument) in zip([""] + settled, settled)
+        where !SystemPath.isUTF8(argument) {
+            guard !options.contains(previous), !options.contains(split(argument).name) else {
+                continue
+            }
+            throw CommandFailure(
+                .usage,
+                "'\(argument)' is not UTF-8: only the files of --output and --save-latents may "
+                    + "have such names")
+        }
     }
 
     /// The same command line with the options of the subcommand that it names settled.

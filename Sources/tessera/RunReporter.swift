@@ -1,5 +1,6 @@
 import ClusterCore
 import Denoising
+import DurableFiles
 import FaultInjection
 import Foundation
 import OutputChannels
@@ -263,7 +264,7 @@ final class RunReporter: Sendable {
             display.withLock { $0.note("done in \(clockText(duration))") }
             if let output {
                 Output.keepOrder()
-                Output.events.send(Array("\(output)\n".utf8))
+                Output.events.send(SystemPath.bytes(of: output + "\n"))
             }
         }
     }

@@ -2,6 +2,7 @@ import ArgumentParser
 import ClusterCore
 import ClusterRuntime
 import DiffusionModels
+import DurableFiles
 import Foundation
 import JobService
 import Tensors
@@ -111,28 +112,35 @@ struct SubmitCommand: AsyncParsableCommand {
             request: options.request(width: 0, height: 0, seed: seed),
             output: Self.absolute(output),
             saveLatents: saveLatents.map(Self.absolute),
-            initialLatents: options.initialLatents.map(Self.absolute),
-            image: options.image.map(Self.absolute),
+            initialLatents: options.initialLatents.map(Self.readable),
+            image: options.image.map(Self.readable),
             // The coordinator has a model of its own; who names one means that very one.
             weights: options.model.model == nil
                 ? nil : options.model.open().fingerprint().description
         )
     }
 
+    /// The absolute path of a file that the coordinator reads.
+    private static func readable(_ path: String) throws(CommandFailure) -> String {
+        let absolute = try absolute(path)
+        guard SystemPath.isUTF8(absolute) else {
+            throw CommandFailure(
+                .usage,
+                "\(path) is in a folder whose name is not UTF-8, from which nothing is read; "
+                    + "submit from another folder")
+        }
+        return absolute
+    }
+
+    /// The absolute path of a result.
     private static func absolute(_ path: String) throws(CommandFailure) -> String {
-        if path.hasPrefix("/") { return path }
+        if path.utf8.first == UInt8(ascii: "/") { return path }
         guard let folder = getcwd(nil, 0) else {
             throw CommandFailure(
                 .usage, "\(path) is in a folder that is gone; name it from the root on")
         }
         defer { free(folder) }
-        guard let folder = String(validatingCString: folder) else {
-            throw CommandFailure(
-                .usage,
-                "\(path) is in a folder whose name is not UTF-8, which the coordinator cannot be "
-                    + "told; submit from another folder")
-        }
-        return folder + "/" + path
+        return SystemPath.text(ofCString: folder) + "/" + path
     }
 
     static func job(in answer: ControlAnswer) throws(CommandFailure) -> JobStatus {

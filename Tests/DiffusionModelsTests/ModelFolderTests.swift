@@ -238,11 +238,11 @@ struct ModelFolderTests {
         }
     }
 
-    @Test("a scheduler that names no class has the one that the index names")
-    func schedulerClass() throws {
+    @Test("the scheduler's class is the one that the index names", arguments: [true, false])
+    func schedulerClass(isInFile: Bool) throws {
         let folder = try tiny()
         let name = "scheduler/scheduler_config.json"
-        try edit(folder, name, "_class_name", "_no_class_name")
+        if !isInFile { try edit(folder, name, "_class_name", "_no_class_name") }
         #expect(try ModelFolder(path: folder.path).scheduler.className == "EulerDiscreteScheduler")
         try edit(
             folder, "model_index.json", "EulerDiscreteScheduler", "FlowMatchEulerDiscreteScheduler")

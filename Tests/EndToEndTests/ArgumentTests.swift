@@ -139,10 +139,10 @@ struct ArgumentTests {
         #expect(outcome.errors.contains("--prompt=--output"), "\(outcome)")
     }
 
-    @Test("an argument that is not UTF-8 is said to be none")
+    @Test("a text that is not UTF-8 is said to be none")
     func bytes() async throws {
         let outcome = try await CommandLineTool.shell(
-            "\"$T\" generate --prompt x --output $'caf\\xe9.png'")
+            "\"$T\" generate --prompt $'caf\\xe9' --output a.png")
         #expect(outcome.status == 64, "\(outcome)")
         #expect(outcome.errors.contains("UTF-8"), "\(outcome)")
     }

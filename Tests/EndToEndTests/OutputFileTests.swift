@@ -157,14 +157,10 @@ struct OutputFileTests {
             Refusal(
                 script: "\"$T\" submit --state-dir . --prompt x --output -",
                 mention: "the coordinator writes the files"),
-            Refusal(script: "g --output $'\\xff.png'", mention: "is not UTF-8"),
-            Refusal(
-                script: "ln -s $'caf\\xe9.png' l.png; g --output l.png",
-                mention: "a link to a name that is not UTF-8"),
             Refusal(
                 script: """
                     mkdir $'w\\xe9'; cd $'w\\xe9'
-                    "$T" submit --state-dir .. --prompt x --output a.png
+                    "$T" submit --state-dir .. --prompt x --image i.png --output a.png
                     """,
                 mention: "a folder whose name is not UTF-8"),
             Refusal(script: "\"$T\" keygen --output -", mention: "--output - cannot be written"),
@@ -211,6 +207,21 @@ struct OutputFileTests {
             """)
         #expect(outcome.status == 64, "\(outcome)")
         #expect(outcome.errors.contains("the folder closed: Permission denied"), "\(outcome)")
+    }
+
+    @Test("names that are not UTF-8, or begin with a mark, are the names of the results")
+    func anyBytes() async throws {
+        let outcome = try await shell(
+            """
+            mkdir $'caf\\xe9'; cd $'caf\\xe9'; ln -s $'\\xff.png' link.png
+            g --output link.png --save-latents=$'-\\xfe' || exit
+            g --output $'./\\xcc\\x81\\xe9.png' || exit
+            cmp $'\\xff.png' $'\\xcc\\x81\\xe9.png' && LC_ALL=C ls -b
+            """)
+        #expect(outcome.status == 0, "\(outcome)")
+        #expect(
+            outcome.output.hasSuffix("-\\376\nlink.png\n\\314\\201\\351.png\n\\377.png\n"),
+            "\(outcome)")
     }
 
     @Test("the longest name works for every file of a run, and for a model folder")

@@ -3,7 +3,7 @@ internal import Sampling
 
 extension ModelFolder {
     /// Decodes a `scheduler_config.json`; what its values mean is checked when a scheduler is made.
-    /// Without a class of its own it is of `className`.
+    /// Its class is `className`, if there is one.
     static func readScheduler(
         _ path: String, className: String? = nil
     ) throws(WeightsError) -> SchedulerConfiguration {
@@ -16,7 +16,8 @@ extension ModelFolder {
         do {
             var configuration = try JSONDecoder().decode(
                 SchedulerConfiguration.self, from: Data(bytes))
-            configuration.className = configuration.className ?? className
+            // As diffusers does, which makes the scheduler that the index names from this file.
+            configuration.className = className ?? configuration.className
             return configuration
         } catch DecodingError.typeMismatch(let type, let context),
             DecodingError.valueNotFound(let type, let context)

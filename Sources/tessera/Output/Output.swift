@@ -1,4 +1,5 @@
 import Dispatch
+import DurableFiles
 import Foundation
 import Logging
 import OutputChannels
@@ -54,11 +55,11 @@ enum Output {
     }
 }
 
-/// A line on standard error.
-func say(_ line: String) { Output.messages.send(Array("\(line)\n".utf8)) }
+/// A line on standard error. Names of files arrive as the system has them.
+func say(_ line: String) { Output.messages.send(SystemPath.bytes(of: line + "\n")) }
 
-/// A line of the result on standard output.
-func printLine(_ line: String) { Output.print("\(line)\n".utf8) }
+/// A line of the result on standard output. Names of files arrive as the system has them.
+func printLine(_ line: String) { Output.print(SystemPath.bytes(of: line + "\n")) }
 
 /// Prints one object on a line of its own; keys in snake_case.
 func printJSON(_ value: some Encodable) throws {

@@ -136,14 +136,8 @@ package struct DenoisingLoop: Sendable {
         var prediction = try await prediction(
             of: state, at: step, with: executor, onEvent: onEvent)
         state.underWay = nil
-        if !step.after.isEmpty {
-            var clean = schedule.clean(
-                prediction: prediction, sample: state.canvas, at: step.position)
-            for operation in step.after {
-                clean = operation.applied(to: clean, kept: state.kept, at: step.place)
-            }
-            prediction = schedule.prediction(
-                meaning: clean, sample: state.canvas, at: step.position)
+        for operation in step.after {
+            prediction = canvas.changed(prediction, by: operation, of: state, at: step)
         }
         state.canvas = schedule.step(
             prediction: prediction, sample: state.canvas, at: step.position)

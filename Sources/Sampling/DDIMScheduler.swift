@@ -90,6 +90,16 @@ package struct DDIMScheduler: Scheduler {
         return sample.combined(with: prediction) { mixture.parts(of: $0, by: $1).clean }
     }
 
+    package func noise(prediction: Latent, sample: Latent, at step: StepIndex) -> Latent {
+        let mixture = mixture(at: step)
+        return sample.combined(with: prediction) { mixture.parts(of: $0, by: $1).noise }
+    }
+
+    package func clean(under noise: Latent, sample: Latent, at step: StepIndex) -> Latent {
+        let mixture = mixture(at: step)
+        return sample.combined(with: noise) { ($0 - mixture.noiseRoot * $1) / mixture.root }
+    }
+
     package func prediction(
         meaning clean: Latent, sample: Latent, at step: StepIndex
     ) -> Latent {

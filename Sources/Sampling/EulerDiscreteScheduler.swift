@@ -83,6 +83,16 @@ package struct EulerDiscreteScheduler: Scheduler {
         return sample.combined(with: prediction) { mixture.clean(of: $0, by: $1) }
     }
 
+    package func noise(prediction: Latent, sample: Latent, at step: StepIndex) -> Latent {
+        let mixture = mixture(at: step)
+        return sample.combined(with: prediction) { mixture.noise(of: $0, by: $1) }
+    }
+
+    package func clean(under noise: Latent, sample: Latent, at step: StepIndex) -> Latent {
+        let sigma = sigmas[step.value]
+        return sample.combined(with: noise) { $0 - sigma * $1 }
+    }
+
     package func prediction(
         meaning clean: Latent, sample: Latent, at step: StepIndex
     ) -> Latent {
@@ -114,6 +124,16 @@ package struct EulerDiscreteScheduler: Scheduler {
             case .epsilon: state - sigma * output
             case .vPrediction: output * outputWeight + state / variance
             case .sample: output
+            }
+        }
+
+        /// As sums: σ may be small, and the difference of state and clean sample then is, too.
+        func noise(of state: Float, by output: Float) -> Float {
+            switch kind {
+            case .epsilon: output
+            case .vPrediction:
+                (output + state * sigma / variance.squareRoot()) / variance.squareRoot()
+            case .sample: (state - output) / sigma
             }
         }
 

@@ -63,6 +63,13 @@ package protocol Scheduler: Sendable {
     /// The clean sample x̂₀ that `prediction` means for this state.
     func clean(prediction: Latent, sample: Latent, at step: StepIndex) -> Latent
 
+    /// The unit-variance noise that `prediction` means for this state.
+    func noise(prediction: Latent, sample: Latent, at step: StepIndex) -> Latent
+
+    /// The clean sample that is left when unit-variance noise is taken from this state: undoes
+    /// ``noised(_:with:at:)``. Not at zero terminal SNR, where nothing is left.
+    func clean(under noise: Latent, sample: Latent, at step: StepIndex) -> Latent
+
     /// The prediction that means the clean sample `clean` for this state: undoes
     /// ``clean(prediction:sample:at:)``.
     func prediction(meaning clean: Latent, sample: Latent, at step: StepIndex) -> Latent

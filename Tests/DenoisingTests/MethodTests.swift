@@ -1,8 +1,9 @@
-import Denoising
 import Sampling
 import Tensors
 import TestSupport
 import Testing
+
+@testable import Denoising
 
 /// How many forwards a picture takes by each method: counted from the papers' formulas.
 struct ForwardCounts: Sendable {
@@ -103,6 +104,55 @@ struct MethodTests {
             #expect(phase.stages.map(\.steps) == [0..<5, 5..<15])
             #expect(phase.stages.map { $0.after.isEmpty } == [false, true])
         }
+    }
+
+    @Test(
+        "PixelRush inverts in one step and takes a quarter of the steps down: one of four",
+        arguments: [(4, 1), (50, 12), (1, 1)])
+    func pixelRush(steps: Int, down: Int) throws {
+        let plan = try PixelRushMethod().plan(
+            for: makeRequest(height: 4096, width: 4096, model: sdxlModel, steps: steps))
+        #expect(plan.phases.map(\.latent.height) == [128, 256, 512])
+        #expect(plan.forwardCount == steps + (1 + down) * (9 + 49))
+        for phase in plan.phases.dropFirst() {
+            let schedule = phase.schedule
+            #expect(schedule.timesteps[0] == schedule.timesteps[down])
+            #expect(schedule.arrivals[0] == schedule.timesteps[1].sigma)
+            #expect(phase.stages[0].groups[0].guidanceScale == 1)
+        }
+    }
+
+    @Test("an inversion and the step back leave the canvas as it was, where the noise is the same")
+    func inversion() throws {
+        for scheduler in ["euler", "ddim"] {
+            let schedule = try makeSampler(scheduler).schedule(
+                length: 4, steps: 3..<4, inverted: true)
+            let canvas = InitialNoise.native.latent(channels: 3, height: 8, width: 8, seed: 1)
+            let noise = InitialNoise.native.latent(channels: 3, height: 8, width: 8, seed: 2)
+            let up = schedule.step(prediction: noise, sample: canvas, at: 0)
+            #expect(relativeDifference(up, canvas) < 1e-6)
+            let other = try makeSampler(scheduler).schedule(
+                length: 50, steps: 38..<50, inverted: true)
+            let high = other.step(prediction: noise, sample: canvas, at: 0)
+            let clean = other.clean(prediction: noise, sample: canvas, at: 0)
+            #expect(relativeDifference(high, other.noised(clean, with: noise, at: 1)) < 1e-6)
+        }
+    }
+
+    @Test("noise that is injected not at all is what it was, and in full the drawn one")
+    func injection() {
+        let noise = InitialNoise.native.latent(channels: 3, height: 8, width: 8, seed: 1)
+        func injected(_ share: Double) -> Latent {
+            NoiseInjection(
+                share: share, seed: 5, step: 7, extent: Extent(height: 8, width: 8)
+            ).applied(to: noise)
+        }
+        let drawn = AddedNoise.latent(
+            channels: 0..<3, height: 8, width: 8, seed: 5, step: 7, purpose: .injection)
+        #expect(relativeDifference(injected(0), noise) < 1e-6)
+        #expect(relativeDifference(injected(1), drawn) < 1e-6)
+        let half = injected(0.5).values.reduce(0) { $0 + Double($1) * Double($1) }
+        #expect(abs(half / Double(noise.values.count) - 1) < 0.3)
     }
 
     @Test("AccDiffusion without an exchange is DemoFusion")

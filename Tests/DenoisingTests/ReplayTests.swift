@@ -55,7 +55,7 @@ private struct Replay {
                 for operation in list(step, "before") {
                     begin(&state, by: operation, kept, within: inner, isEuler: isEuler)
                 }
-                advance(&state, by: step, kept, isEuler: isEuler, kind: kind)
+                advance(&state, by: step, kept, within: inner, isEuler: isEuler, kind: kind)
             }
             latent = state.cut(0, 0, inner.height, inner.width)
             for operation in list(phase, "exit") {
@@ -205,8 +205,8 @@ private struct Replay {
 
     /// In variance-preserving terms one DDIM step, and back.
     private func advance(
-        _ state: inout Field, by step: [String: Any], _ kept: [String: Field], isEuler: Bool,
-        kind: String
+        _ state: inout Field, by step: [String: Any], _ kept: [String: Field],
+        within latent: Field, isEuler: Bool, kind: String
     ) {
         let sigma = real(step, "sigma")
         let (now, next) = (real(step, "alpha_cumprod"), real(step, "next_alpha_cumprod"))
@@ -220,6 +220,16 @@ private struct Replay {
                 : now.squareRoot() * $0 - (1 - now).squareRoot() * $1
         }
         for operation in list(step, "after") {
+            if operation["kind"] as? String == "inject_noise" {
+                let noise = scaled.merged(clean) {
+                    ($0 - now.squareRoot() * $1) / (1 - now).squareRoot()
+                }
+                let turned = turned(noise, by: operation, within: latent)
+                clean = scaled.merged(turned) {
+                    ($0 - (1 - now).squareRoot() * $1) / now.squareRoot()
+                }
+                continue
+            }
             guard let low = kept[operation["name"] as? String ?? ""] else { return }
             if operation["kind"] as? String == "swap_band" {
                 let change = low.mapped { $0 / 2 }.merged(clean.blockMeans, -)
@@ -241,6 +251,22 @@ private struct Replay {
             : scaled
         let arrived = clean.merged(noise) { next.squareRoot() * $0 + (1 - next).squareRoot() * $1 }
         state = isEuler ? arrived.mapped { $0 / next.squareRoot() } : arrived
+    }
+
+    /// Some noise on its way to another, at the same length.
+    private func turned(
+        _ noise: Field, by operation: [String: Any], within latent: Field
+    ) -> Field {
+        func product(_ one: Field, _ other: Field) -> Double {
+            zip(one.values, other.values).reduce(0) { $0 + $1.0 * $1.1 }
+        }
+        let own = noise.cut(0, 0, latent.height, latent.width)
+        let other = drawn(like: own, operation)
+        let cosine = product(own, other) / (product(own, own) * product(other, other)).squareRoot()
+        let (angle, share) = (acos(cosine), real(operation, "factor"))
+        return noise.merged(other.wrapped(noise.height, noise.width)) {
+            (sin((1 - share) * angle) * $0 + sin(share * angle) * $1) / sin(angle)
+        }
     }
 
     /// The mixture of all groups' weighted means.
@@ -571,6 +597,10 @@ struct ReplayTests {
         Case(method: "diffusehigh", scheduler: "euler", height: 201, width: 150),
         Case(
             method: "diffusehigh", scheduler: "ddim", height: 136, width: 264,
+            prediction: .vPrediction, zeroTerminalSNR: true),
+        Case(method: "pixelrush", scheduler: "euler", height: 201, width: 150),
+        Case(
+            method: "pixelrush", scheduler: "ddim", height: 136, width: 264,
             prediction: .vPrediction, zeroTerminalSNR: true),
         Case(method: "spotdiffusion", scheduler: "euler", height: 75, width: 230),
         Case(method: "scalediff", scheduler: "euler", height: 128, width: 128),

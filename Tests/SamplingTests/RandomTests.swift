@@ -106,6 +106,7 @@ struct RandomTests {
             }
             #expect(abs(Elementary.exponential(-x) / exp(-x) - 1) < 1e-15)
             let (sine, cosine) = Elementary.sineAndCosine(x)
+            #expect(abs(Elementary.arccosine(cosine) - acos(cosine)) < 1e-7)
             #expect(abs(sine - sin(x)) < 4e-16)
             #expect(abs(cosine - cos(x)) < 4e-16)
         }

@@ -148,6 +148,28 @@ struct SchedulerConformanceTests {
         }
     }
 
+    @Test("takes a prediction apart into what makes the state again", arguments: names)
+    func parts(name: String) throws {
+        for type in PredictionType.allCases {
+            let entry = try Schedulers.entry(named: name, configuration: SchedulerConfiguration())
+            var configuration = sdxl(entry.className)
+            configuration.predictionType = type.rawValue
+            let scheduler = try entry.makeScheduler(configuration: configuration, steps: 10)
+            for step in 0..<10 {
+                let index = StepIndex(step)
+                let (state, output) = (single(0.9), single(-0.4))
+                let clean = scheduler.clean(prediction: output, sample: state, at: index)
+                let noise = scheduler.noise(prediction: output, sample: state, at: index)
+                let again = scheduler.noised(clean, with: noise, at: index).values[0]
+                #expect(abs(again - 0.9) < 1e-4, "step \(step) of \(type)")
+                let under = scheduler.clean(under: noise, sample: state, at: index).values[0]
+                // Both are differences of numbers as large as σ.
+                let limit = 1e-6 * Float(1 + scheduler.timesteps[step].sigma)
+                #expect(abs(under - clean.values[0]) < 10 * limit, "step \(step) of \(type)")
+            }
+        }
+    }
+
     @Test("gives the same answer whatever was asked before", arguments: names)
     func isStateless(name: String) throws {
         var fresh = try scheduler(name, steps: 5)

@@ -84,24 +84,6 @@ struct CanvasEntry {
     }
 }
 
-extension PredictionOperation {
-    /// Applied to the clean canvas that a step's prediction means.
-    func applied(to clean: Latent, kept: [KeptCanvas], at place: StepPlace) -> Latent {
-        switch self {
-        case .holdLow(let name, let weight):
-            let low = kept.named(name)
-            let factor = Float(weight.value(at: place))
-            let own = clean.resampled(to: low.extent)
-            let change = low.combined(with: own, -).resampled(to: clean.extent)
-            return clean.combined(with: change) { $0 + factor * $1 }
-        case .swapBand(let name):
-            var bands = HaarBands(splitting: clean)
-            bands.low = kept.named(name)
-            return bands.merged(height: clean.height, width: clean.width)
-        }
-    }
-}
-
 extension Latent {
     var extent: Extent { Extent(height: height, width: width) }
 

@@ -45,7 +45,8 @@ package enum CanvasOperation: Hashable, Sendable {
     }
 }
 
-/// What happens to the predicted clean canvas x̂₀ in a step, before the scheduler takes it.
+/// What happens to a step's prediction before the scheduler takes it: to the clean canvas x̂₀ that
+/// it means, or to the noise.
 package enum PredictionOperation: Hashable, Sendable {
     /// x̂₀ ← x̂₀ + w·(K − L), where K is what was kept under the name, enlarged to the canvas, and L
     /// what is left of x̂₀ when it is reduced to the extents of what was kept and enlarged again:
@@ -54,11 +55,16 @@ package enum PredictionOperation: Hashable, Sendable {
     /// The low band of x̂₀ gives way to what was kept under the name (DiffuseHigh's guidance by
     /// structure, arXiv 2406.18459, in the latent): see ``HaarBands``.
     case swapBand(String)
+    /// The noise that x̂₀ leaves of the canvas is turned towards one that is drawn for the step:
+    /// of the angle between the two it goes `share` of the way, 0 … 1, along the great circle
+    /// (PixelRush's noise injection, arXiv 2602.12769, whose λ is 1 − `share`).
+    case injectNoise(share: Double)
 
     /// What it uses of what is kept.
-    var used: String {
+    var used: String? {
         switch self {
         case .holdLow(let name, _), .swapBand(let name): name
+        case .injectNoise: nil
         }
     }
 }

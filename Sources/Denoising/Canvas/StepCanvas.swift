@@ -2,7 +2,7 @@ internal import ImageFilters
 internal import Sampling
 internal import Tensors
 
-/// The canvas operations at the start of a phase's steps and behind its last one.
+/// What happens on the canvas in a phase's steps besides the views, and behind the last one.
 struct StepCanvas {
     let plan: DenoisingPlan
     /// The phase.
@@ -33,6 +33,36 @@ struct StepCanvas {
                 from: Moments(of: canvas, within: planned.latent),
                 to: Moments(of: anchor, within: anchor.extent))
         }
+    }
+
+    /// The prediction that the scheduler takes instead of `prediction`.
+    func changed(
+        _ prediction: Latent, by operation: PredictionOperation, of state: DenoisingState,
+        at step: StepPlan
+    ) -> Latent {
+        let (schedule, position, sample) = (planned.schedule, step.position, state.canvas)
+        var clean: Latent
+        switch operation {
+        case .holdLow(let name, let weight):
+            clean = schedule.clean(prediction: prediction, sample: sample, at: position)
+            let low = state.kept.named(name)
+            let factor = Float(weight.value(at: step.place))
+            let own = clean.resampled(to: low.extent)
+            let change = low.combined(with: own, -).resampled(to: clean.extent)
+            clean = clean.combined(with: change) { $0 + factor * $1 }
+        case .swapBand(let name):
+            clean = schedule.clean(prediction: prediction, sample: sample, at: position)
+            var bands = HaarBands(splitting: clean)
+            bands.low = state.kept.named(name)
+            clean = bands.merged(height: clean.height, width: clean.width)
+        case .injectNoise(let share):
+            let noise = schedule.noise(prediction: prediction, sample: sample, at: position)
+            let injection = NoiseInjection(
+                share: share, seed: plan.request.seed, step: step.number, extent: planned.latent)
+            clean = schedule.clean(
+                under: injection.applied(to: noise), sample: sample, at: position)
+        }
+        return schedule.prediction(meaning: clean, sample: sample, at: position)
     }
 
     /// See ``CanvasOperation/mixAnchor(_:weight:)``; channel by channel, so that little is held

@@ -19,6 +19,7 @@ package enum DenoisingMethods {
         ScaleDiffMethod(),
         CutDiffusionMethod(),
         DiffuseHighMethod(),
+        PixelRushMethod(),
         DemoFusionMethod(),
         AccDiffusionMethod(),
         RectifiedHRMethod(),

@@ -127,6 +127,7 @@ extension PredictionOperation: CustomStringConvertible {
         case .holdLow(let name, let weight):
             "held to \(name)" + (weight == .one ? "" : " by \(weight)")
         case .swapBand(let name): "its low band that of \(name)"
+        case .injectNoise(let share): "noise injected, \(share) of the way"
         }
     }
 }

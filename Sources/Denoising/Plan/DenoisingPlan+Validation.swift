@@ -49,7 +49,7 @@ extension DenoisingPlan {
             throw .brokenPlan("phase \(phase.name) does not begin as its place asks")
         }
         for stage in phase.stages {
-            let used = stage.before.compactMap(\.used) + stage.after.map(\.used)
+            let used = stage.before.compactMap(\.used) + stage.after.compactMap(\.used)
             if let name = used.first(where: { !kept.contains($0) }) {
                 throw .brokenPlan("phase \(phase.name) uses \(name), which it does not keep")
             }

@@ -21,7 +21,7 @@ struct OperationRecord: Encodable {
     init(kind: String) { self.kind = kind }
 
     /// In a step.
-    init(_ operation: PredictionOperation, at place: StepPlace) {
+    init(_ operation: PredictionOperation, at place: StepPlace, step: Int) {
         switch operation {
         case .holdLow(let name, let weight):
             self.init(kind: "hold_low")
@@ -30,6 +30,11 @@ struct OperationRecord: Encodable {
         case .swapBand(let name):
             self.init(kind: "swap_band")
             self.name = name
+        case .injectNoise(let share):
+            self.init(kind: "inject_noise")
+            factor = share
+            purpose = RandomPurpose.injection.rawValue
+            self.step = step
         }
     }
 

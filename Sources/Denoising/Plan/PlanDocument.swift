@@ -39,6 +39,7 @@ internal import Tensors
 /// `restore_moments`: x is shifted and scaled so that mean and deviation over all channels and the
 /// phase's `latent` are those of what was kept as `name`.
 ///
+/// A step that arrives above its own noise level inverts: it is taken as the others are, upwards.
 /// Each step has `index`, `timestep`, `sigma`, `next_sigma`, `alpha_cumprod`,
 /// `next_alpha_cumprod`, `guidance_scale`, `before`, `after`, `view_count` and, expanded, `views`.
 /// `before` changes the canvas at the step's start: `mix_anchor`: x ← x + `weight` · (N − x), N
@@ -49,6 +50,11 @@ internal import Tensors
 /// its extents), the difference enlarged (bilinear).
 ///
 /// `swap_band`: the mean of every 2×2 block becomes half of what was kept as `name`.
+///
+/// `inject_noise` changes the noise ε that the prediction means: to sin((1−s)θ)/sin θ · ε +
+/// sin(sθ)/sin θ · n, s being `factor`, n drawn with `purpose`, `step` and the number of channel and
+/// row together for the phase's `latent` and padded as the canvas is, and θ the angle between ε in
+/// the `latent` and n.
 ///
 /// The prediction for the canvas is the weighted mean of the views'. A step of several groups of
 /// views, or of views of something else than the canvas, has `groups`, and its views say which they
@@ -172,7 +178,8 @@ package struct PlanDocument: Encodable {
         let before = step.before.flatMap { plan.records(of: $0, inPhase: step.phase, step: step) }
         try fields.encode(before, forKey: "before")
         try fields.encode(
-            step.after.map { OperationRecord($0, at: step.place) }, forKey: "after")
+            step.after.map { OperationRecord($0, at: step.place, step: step.number) },
+            forKey: "after")
         if !step.isPlain {
             try fields.encode(step.groups.map(GroupRecord.init), forKey: "groups")
         }

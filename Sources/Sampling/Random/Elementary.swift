@@ -46,6 +46,16 @@ package enum Elementary {
         return Double(sign: .plus, exponent: Int(count), significand: 1) * series
     }
 
+    /// The angle from 0 to π whose cosine is x, by bisection; 0 above 1 and π below −1.
+    package static func arccosine(_ x: Double) -> Double {
+        var (low, high) = (0.0, Double.pi)
+        for _ in 0..<54 {
+            let middle = (low + high) / 2
+            if sineAndCosine(middle).cosine > x { low = middle } else { high = middle }
+        }
+        return (low + high) / 2
+    }
+
     /// Sine and cosine of an angle in radians, |x| < 10⁴.
     package static func sineAndCosine(_ x: Double) -> (sine: Double, cosine: Double) {
         let quarter = (x / (Double.pi / 2)).rounded(.toNearestOrEven)

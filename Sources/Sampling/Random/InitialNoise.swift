@@ -50,16 +50,17 @@ package enum InitialNoise: String, Codable, Hashable, Sendable, CaseIterable {
 
 /// The noise that is added on the way, before a step.
 package enum AddedNoise {
-    /// Unit-variance noise of the given extents, keyed by seed, step, channel and row: of some
-    /// consecutive channels.
+    /// Unit-variance noise of the given extents, keyed by seed, purpose, step, channel and row: of
+    /// some consecutive channels.
     package static func latent(
-        channels: Range<Int>, height: Int, width: Int, seed: UInt64, step: Int
+        channels: Range<Int>, height: Int, width: Int, seed: UInt64, step: Int,
+        purpose: RandomPurpose = .renoise
     ) -> Latent {
         let values = InitialNoise.native(
             channels: channels.count, height: height, width: width
         ) {
             PhiloxGenerator(
-                seed: seed, purpose: .renoise, step: step,
+                seed: seed, purpose: purpose, step: step,
                 index: (channels.lowerBound + $0) * height + $1)
         }
         return Latent(channels: channels.count, height: height, width: width, values: values)

@@ -8,6 +8,8 @@ package enum RandomPurpose: UInt32, Sendable, CaseIterable {
     case interaction = 3
     /// Noise that is added to a picture on the way.
     case renoise = 4
+    /// Noise that a prediction is turned towards.
+    case injection = 5
 }
 
 /// One named stream of random numbers: the same (seed, purpose, step, index) gives the same

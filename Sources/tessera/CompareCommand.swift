@@ -51,7 +51,7 @@ struct CompareCommand: AsyncParsableCommand {
     var prompt: [String] = []
 
     @Option(
-        help: ArgumentHelp("Seeds from A to B, both included. (default: 0..3)", valueName: "A..B"))
+        help: ArgumentHelp("Seeds from A to B, both included.", valueName: "A..B"))
     var seeds = SeedRange(argument: "0..3")!
 
     @Option(

@@ -152,7 +152,8 @@ struct RequestOptions: ParsableArguments {
     @Option(
         help: """
             How the positions of a window count where windows overlap: \
-            \(Feather.allCases.map(\.rawValue).formatted()). (default: uniform; upscale: cosine)
+            \(Feather.allCases.map(\.rawValue).formatted()). (default: uniform; \
+            upscale: cosine, pixelrush: gaussian)
             """
     )
     var feather: Feather?

@@ -201,6 +201,8 @@ struct SeedRange: ExpressibleByArgument {
         else { return nil }
         range = first...last
     }
+
+    var defaultValueDescription: String { "\(range.lowerBound)..\(range.upperBound)" }
 }
 
 extension Sabotage: ExpressibleByArgument {}

@@ -118,6 +118,16 @@ struct BenchTests {
         #expect(report["workers"] as? Int == 3 && report["processor"] is String)
     }
 
+    @Test("what a picture takes beside its networks is measured without computing one")
+    func memory() async throws {
+        let report = try await report(["memory", "--size", "8x", "--steps", "5"])
+        let latent = try report.number("latent_bytes")
+        #expect(latent == 4 * 4 * 128 * 128)
+        #expect(try report.number("views") > 100 && report.number("tiles") == 121)
+        let taken = try report.number("peak_bytes") - report.number("bytes_before")
+        #expect(taken > latent && taken < 4 * latent + 300e6, "\(taken)")
+    }
+
     @Test("paced, it runs once for every line, says so at once, and reports at the end")
     func paced() async throws {
         let result = try await Subprocess.run(
@@ -323,6 +333,7 @@ struct BenchTests {
             (["kernels", "--only", "magic"], 64, "magic"),
             (["end-to-end", "--method", "magic"], 64, "magic"),
             (["end-to-end", "--size", "1x1"], 64, "1"),
+            (["memory", "--method", "magic"], 64, "magic"),
             (["magic"], 64, "magic"),
         ] as [([String], Int32, String)]
     )
@@ -335,7 +346,7 @@ struct BenchTests {
 
     @Test(
         "every benchmark has help that teaches",
-        arguments: [[], ["kernels"], ["unet"], ["vae"], ["text"], ["end-to-end"]]
+        arguments: [[], ["kernels"], ["unet"], ["vae"], ["text"], ["end-to-end"], ["memory"]]
     )
     func help(arguments: [String]) async throws {
         let outcome = try await CommandLineTool.run(["bench"] + arguments + ["--help"])

@@ -20,11 +20,12 @@ struct BenchCommand: ParsableCommand {
               tessera bench end-to-end --size 1024x1024
               tessera bench jobs --jobs 100 --workers 2
               tessera bench dispatch --workers 256
+              tessera bench memory --size 16384x16384
             """,
         subcommands: [
             BenchKernelsCommand.self, BenchUNetCommand.self, BenchVAECommand.self,
             BenchTextCommand.self, BenchEndToEndCommand.self, BenchJobsCommand.self,
-            BenchDispatchCommand.self,
+            BenchDispatchCommand.self, BenchMemoryCommand.self,
         ]
     )
 }

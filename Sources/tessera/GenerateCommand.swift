@@ -21,6 +21,8 @@ struct GenerateCommand: AsyncParsableCommand {
             (--workers N), on workers of other machines that connect to --listen, or on both. \
             The picture is the same to the byte, however many compute and whichever of them die.
 
+            \(RequestOptions.methodsHelp)
+
             EXAMPLES
               tessera generate --prompt "a lake at dawn" --size 4x --output lake.png
               tessera generate --prompt "a lake at dawn" --size 4x --workers 2 --output lake.png

@@ -17,6 +17,8 @@ struct PlanCommand: AsyncParsableCommand {
             program can replay the run. With --estimate one view and one tile of each kind are \
             computed and timed, and the time of the whole is said.
 
+            \(RequestOptions.methodsHelp)
+
             EXAMPLES
               tessera plan --size 4x
               tessera plan --size 4x --estimate

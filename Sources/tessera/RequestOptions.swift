@@ -67,8 +67,7 @@ struct RequestOptions: ParsableArguments {
 
     @Option(
         help: """
-            Classifier-free guidance where native windows refine, in every method that has such. \
-            (default: --guidance-scale; rectifiedhr: 6 or 10 times that)
+            Classifier-free guidance where native windows refine. (default: --guidance-scale; rectifiedhr: 6 or 10 times that)
             """
     )
     var refinementGuidanceScale: Double?
@@ -95,8 +94,8 @@ struct RequestOptions: ParsableArguments {
     @Option(
         help: """
             How a model makes pictures larger than it was trained on. The first holds one scene \
-            together at any size, for few evaluations.
-            \(DenoisingMethods.all.map { "  \($0.name): \($0.summary)" }.joined(separator: "\n"))
+            together at any size, for few evaluations: \
+            \(DenoisingMethods.all.map(\.name).formatted()).
             """
     )
     var method = DenoisingMethods.recommended
@@ -110,7 +109,7 @@ struct RequestOptions: ParsableArguments {
 
     @Option(
         help: """
-            CutDiffusion: steps of stage one, on interleaved patches; the rest run on windows. \
+            Steps of CutDiffusion's stage one, on interleaved patches; the rest run on windows. \
             0 is MultiDiffusion. 30 % of the steps if left out.
             """
     )
@@ -198,6 +197,11 @@ struct RequestOptions: ParsableArguments {
 }
 
 extension RequestOptions {
+    /// For the help of commands that take them: every method, and below each the options that not
+    /// every one has.
+    static let methodsHelp =
+        "METHODS\n" + DenoisingMethods.all.map(\.help).joined(separator: "\n")
+
     /// The request for a model; what was left out becomes the defaults. Throws
     /// ``RequestError/shape(asked:image:)``.
     func request(
@@ -258,6 +262,39 @@ extension PictureSize: CustomStringConvertible {
         case .pixels(let width, let height): "\(width)x\(height)"
         case .times(let factor): factor == factor.rounded() ? "\(Int(factor))x" : "\(factor)x"
         }
+    }
+}
+
+extension MethodOption {
+    /// The option of the command line.
+    fileprivate var flag: String {
+        switch self {
+        case .image: "--image"
+        case .stride: "--stride"
+        case .jitter: "--jitter"
+        case .windowCrops: "--window-crops"
+        case .refinementGuidance: "--refinement-guidance-scale"
+        case .structureSteps: "--structure-steps"
+        case .interaction: "--interaction"
+        case .compatibility: "--compat"
+        }
+    }
+}
+
+extension DenoisingMethod {
+    /// For help: what it does, and the options that it has and others have not.
+    fileprivate var help: String {
+        var lines = ["  \(name): \(summary)"]
+        for flag in options.map(\.flag) {
+            // What is longer is broken anywhere.
+            let last = lines[lines.count - 1] + " " + flag
+            if lines.count > 1, last.count <= 80 {
+                lines[lines.count - 1] = last
+            } else {
+                lines.append("      " + flag)
+            }
+        }
+        return lines.joined(separator: "\n")
     }
 }
 

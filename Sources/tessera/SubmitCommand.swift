@@ -23,6 +23,8 @@ struct SubmitCommand: AsyncParsableCommand {
             job. One that failed is then tried again, and goes on from what is kept. --seed random \
             therefore gives the same id the same seed.
 
+            \(RequestOptions.methodsHelp)
+
             EXAMPLES
               tessera submit --state-dir ~/tessera --prompt "a lake at dawn" --output lake.png
               tessera submit --state-dir ~/tessera --prompt "a lake at dawn" --output lake.png \\

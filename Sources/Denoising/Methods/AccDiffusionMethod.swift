@@ -13,6 +13,7 @@ package struct AccDiffusionMethod: DenoisingMethod {
 
     package var name: String { demofusion.name }
     package var summary: String { demofusion.summary }
+    package var options: [MethodOption] { demofusion.options }
 
     package func plan(for request: PlanRequest) throws(PlanningError) -> DenoisingPlan {
         try demofusion.plan(for: request)

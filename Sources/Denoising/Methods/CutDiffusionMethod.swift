@@ -6,12 +6,13 @@
 package struct CutDiffusionMethod: DenoisingMethod {
     package let name = "cutdiffusion"
     package let summary = "one layout from interleaved patches, then overlapping windows"
+    package let options: [MethodOption] =
+        MethodOption.ofRefiningWindows + [.structureSteps, .interaction, .compatibility]
 
     package init() {}
 
     package func plan(for request: PlanRequest) throws(PlanningError) -> DenoisingPlan {
-        try request.checkCommon()
-        try request.refuse([.image], method: name)
+        try request.check(for: self)
         let resolved = try resolve(request)
         let steps = request.steps
         let structureSteps = resolved.structureSteps ?? 0

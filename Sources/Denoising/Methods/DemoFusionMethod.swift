@@ -12,6 +12,9 @@
 package struct DemoFusionMethod: DenoisingMethod {
     package let name: String
     package let summary: String
+    package var options: [MethodOption] {
+        MethodOption.ofRefiningWindows + (interaction == .off ? [] : [.interaction])
+    }
 
     /// Exponents of c₁ (skip residual), c₂ (global path) and c₃ (blur): the paper's.
     private static let powers = (residual: 3.0, global: 1.0, blur: 1.0)
@@ -43,10 +46,7 @@ package struct DemoFusionMethod: DenoisingMethod {
     }
 
     package func plan(for request: PlanRequest) throws(PlanningError) -> DenoisingPlan {
-        try request.checkCommon()
-        let exchange: [MethodOption] = interaction == .off ? [.interaction] : []
-        try request.refuse(
-            [.structureSteps] + exchange + [.compatibility, .image], method: name)
+        try request.check(for: self)
         let sizes = request.multipleSizes
         var resolved = try request.resolvedForWindows(isPlain: sizes.count == 1)
         resolved.interaction =

@@ -6,6 +6,9 @@ package protocol DenoisingMethod: Sendable {
     /// One line for help texts.
     var summary: String { get }
 
+    /// What a request may ask of it besides what every method takes.
+    var options: [MethodOption] { get }
+
     /// The plan. Throws ``PlanningError`` for sizes, steps and options that make none.
     func plan(for request: PlanRequest) throws(PlanningError) -> DenoisingPlan
 }
@@ -42,20 +45,26 @@ package enum DenoisingMethods {
 }
 
 /// What a request may ask for and not every method has, as people call it.
-enum MethodOption: String {
-    case structureSteps = "a number of structure steps"
-    case interaction = "pixel interaction"
-    case compatibility = "compatibility with published code"
+package enum MethodOption: String, CaseIterable, Sendable {
     case image = "a picture to start from"
-    case refinementGuidance = "guidance of refining windows"
     case stride = "a stride"
     case jitter = "jitter"
     case windowCrops = "crops of windows"
+    case refinementGuidance = "guidance of refining windows"
+    case structureSteps = "a number of structure steps"
+    case interaction = "pixel interaction"
+    case compatibility = "compatibility with published code"
+
+    /// Those of methods that refine in overlapping windows.
+    static let ofRefiningWindows: [MethodOption] = [
+        .stride, .jitter, .windowCrops, .refinementGuidance,
+    ]
 }
 
 extension PlanRequest {
-    /// The checks every method needs, before any arithmetic on the numbers.
-    func checkCommon() throws(PlanningError) {
+    /// The checks every method needs, before any arithmetic on the numbers. Refuses options that
+    /// `method` does not have.
+    func check(for method: some DenoisingMethod) throws(PlanningError) {
         try checkNative()
         let limit = PlanLimits.pixelsPerSide
         guard height <= limit, width <= limit else {
@@ -72,6 +81,10 @@ extension PlanRequest {
             throw .invalidNumber(
                 "guidance rescale", value: guidanceRescale, expected: "between 0 and 1")
         }
+        let others = MethodOption.allCases.filter { !method.options.contains($0) }
+        if let option = others.first(where: has) {
+            throw .optionWithoutEffect(option.rawValue, method: method.name)
+        }
     }
 
     /// What starts from noise is as large as the model was trained on; a picture has its shape.
@@ -87,13 +100,6 @@ extension PlanRequest {
         guard max(height, width) >= native, min(height, width) >= shortest else {
             throw .belowNativeOfImage(
                 height: height, width: width, nativePixels: native, shortest: shortest)
-        }
-    }
-
-    /// Refuses options that a method does not have.
-    func refuse(_ options: [MethodOption], method: String) throws(PlanningError) {
-        if let option = options.first(where: has) {
-            throw .optionWithoutEffect(option.rawValue, method: method)
         }
     }
 

@@ -9,14 +9,14 @@
 package struct DiffuseHighMethod: DenoisingMethod {
     package let name = "diffusehigh"
     package let summary = "native, then twice, three times … the side, sharpened, its low band held"
+    package let options: [MethodOption] = MethodOption.ofRefiningWindows
 
     private static let sharpening = 1.0
 
     package init() {}
 
     package func plan(for request: PlanRequest) throws(PlanningError) -> DenoisingPlan {
-        try request.checkCommon()
-        try request.refuse([.structureSteps, .interaction, .compatibility, .image], method: name)
+        try request.check(for: self)
         let sizes = request.multipleSizes
         let resolved = try request.resolvedForWindows(isPlain: sizes.count == 1)
         return try resolved.cascade(of: name, through: sizes) {

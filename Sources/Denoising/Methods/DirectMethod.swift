@@ -3,14 +3,12 @@
 package struct DirectMethod: DenoisingMethod {
     package let name = "direct"
     package let summary = "the whole picture at once: repeats itself above the native size"
+    package let options: [MethodOption] = []
 
     package init() {}
 
     package func plan(for request: PlanRequest) throws(PlanningError) -> DenoisingPlan {
-        try request.checkCommon()
-        try request.refuse(
-            [.image, .refinementGuidance, .stride, .structureSteps, .interaction, .compatibility],
-            method: name)
+        try request.check(for: self)
         var resolved = request
         resolved.refinementGuidanceScale = nil
         resolved.jitter = nil

@@ -3,14 +3,12 @@
 package struct MultiDiffusionMethod: DenoisingMethod {
     package let name = "multidiffusion"
     package let summary = "overlapping windows, averaged in every step"
+    package let options: [MethodOption] = [.stride, .jitter, .windowCrops]
 
     package init() {}
 
     package func plan(for request: PlanRequest) throws(PlanningError) -> DenoisingPlan {
-        try request.checkCommon()
-        try request.refuse(
-            [.image, .refinementGuidance, .structureSteps, .interaction, .compatibility],
-            method: name)
+        try request.check(for: self)
         var resolved = request
         resolved.refinementGuidanceScale = nil
         resolved.stride = try request.checkedStride()

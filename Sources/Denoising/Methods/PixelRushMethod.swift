@@ -12,6 +12,7 @@ internal import Sampling
 package struct PixelRushMethod: DenoisingMethod {
     package let name = "pixelrush"
     package let summary = "as upscale, each enlargement inverted to a quarter of the noise"
+    package let options: [MethodOption] = MethodOption.ofRefiningWindows
 
     /// 1 − λ.
     private static let injection = 0.05
@@ -19,8 +20,7 @@ package struct PixelRushMethod: DenoisingMethod {
     package init() {}
 
     package func plan(for request: PlanRequest) throws(PlanningError) -> DenoisingPlan {
-        try request.checkCommon()
-        try request.refuse([.structureSteps, .interaction, .compatibility, .image], method: name)
+        try request.check(for: self)
         let sizes = request.doublingSizes
         let resolved = try request.resolvedForWindows(isPlain: sizes.count == 1, feather: .gaussian)
         return try resolved.cascade(of: name, through: sizes) {

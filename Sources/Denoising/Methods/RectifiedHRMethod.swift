@@ -9,12 +9,12 @@
 package struct RectifiedHRMethod: DenoisingMethod {
     package let name = "rectifiedhr"
     package let summary = "one run on a canvas that grows near the end, with growing guidance"
+    package let options: [MethodOption] = MethodOption.ofRefiningWindows
 
     package init() {}
 
     package func plan(for request: PlanRequest) throws(PlanningError) -> DenoisingPlan {
-        try request.checkCommon()
-        try request.refuse([.structureSteps, .interaction, .compatibility, .image], method: name)
+        try request.check(for: self)
         let count = min(request.doublingSizes.count, max(2, request.steps))
         var resolved = try request.resolvedForWindows(isPlain: count == 1)
         guard count > 1 else {

@@ -9,12 +9,12 @@
 package struct ScaleDiffMethod: DenoisingMethod {
     package let name = "scalediff"
     package let summary = "as upscale, with the low frequencies of the latent as a guide"
+    package let options: [MethodOption] = MethodOption.ofRefiningWindows
 
     package init() {}
 
     package func plan(for request: PlanRequest) throws(PlanningError) -> DenoisingPlan {
-        try request.checkCommon()
-        try request.refuse([.structureSteps, .interaction, .compatibility, .image], method: name)
+        try request.check(for: self)
         let sizes = request.doublingSizes
         let resolved = try request.resolvedForWindows(isPlain: sizes.count == 1)
         return try resolved.cascade(of: name, through: sizes) {

@@ -6,17 +6,12 @@
 package struct SpotDiffusionMethod: DenoisingMethod {
     package let name = "spotdiffusion"
     package let summary = "windows without overlap, shifted at random in every step: the fewest"
+    package let options: [MethodOption] = []
 
     package init() {}
 
     package func plan(for request: PlanRequest) throws(PlanningError) -> DenoisingPlan {
-        try request.checkCommon()
-        try request.refuse(
-            [
-                .structureSteps, .interaction, .compatibility, .image, .refinementGuidance, .stride,
-                .jitter, .windowCrops,
-            ],
-            method: name)
+        try request.check(for: self)
         var resolved = request
         resolved.refinementGuidanceScale = nil
         resolved.sizeConditioning = request.sizeConditioning ?? .native

@@ -14,6 +14,7 @@ internal import Sampling
 package struct UpscaleMethod: DenoisingMethod {
     package let name = "upscale"
     package let summary = "a native picture, enlarged and refined in turn: one scene at any size"
+    package let options: [MethodOption] = [.image] + MethodOption.ofRefiningWindows
 
     /// Contrast of what the enlarged latent has above half its resolution: enlarging loses some.
     private static let boost = 1.2
@@ -21,8 +22,7 @@ package struct UpscaleMethod: DenoisingMethod {
     package init() {}
 
     package func plan(for request: PlanRequest) throws(PlanningError) -> DenoisingPlan {
-        try request.checkCommon()
-        try request.refuse([.structureSteps, .interaction, .compatibility], method: name)
+        try request.check(for: self)
         let sizes = Self.sizes(for: request)
         let isPlain = sizes.count == 1 && (request.image == nil || request.isWhole(sizes[0]))
         var resolved = try request.resolvedForWindows(

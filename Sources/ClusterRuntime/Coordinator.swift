@@ -198,18 +198,18 @@ package final class Coordinator: Service {
 
     /// Opens a batch; its answers, by position, or its failure come out of the stream.
     func begin(
-        _ items: [WorkItem], conditioning: Conditioning, known: [KnownAnswer]
+        _ items: [WorkItem], conditionings: [Conditioning], known: [KnownAnswer]
     ) -> Batch {
-        let digest = ContentDigest(conditioning.fingerprint)
-        return desk.withLock { desk in
+        desk.withLock { desk in
             let (answers, sink) = AsyncThrowingStream.makeStream(of: Batch.Answer.self)
-            desk.conditionings[digest] = conditioning
-            let job = job(for: digest, known: known, desk: &desk)
-            let batch = Batch(job: job, round: desk.nextRound(), answers: answers)
-            desk.sinks[batch.key] = sink
-            let tasks = items.indices.map { batch.task(items[$0], position: $0) }
-            for (task, item) in zip(tasks, items) { desk.items[task] = item }
-            handle(.submit(job, tasks), nil, desk: &desk)
+            let batch = Batch(
+                round: desk.nextRound(), conditionings: conditionings, known: known,
+                answers: answers)
+            desk.rounds[batch.round] = OpenRound(sink: sink)
+            for number in conditionings.indices {
+                let own = items.indices.filter { items[$0].conditioning == number }
+                ask(own.map { (items[$0], $0) }, with: number, in: batch, desk: &desk)
+            }
             return batch
         }
     }
@@ -218,25 +218,44 @@ package final class Coordinator: Service {
     /// says so.
     func ask(_ item: WorkItem, at position: Int, in batch: Batch) {
         desk.withLock { desk in
-            guard desk.sinks[batch.key] != nil else { return }
-            let task = batch.task(item, position: position)
-            desk.items[task] = item
-            handle(.submit(batch.job, [task]), nil, desk: &desk)
+            ask([(item, position)], with: item.conditioning, in: batch, desk: &desk)
         }
     }
 
-    /// The open job for this conditioning; a new one closes those that nobody asks any more.
-    private func job(
-        for digest: ContentDigest, known: [KnownAnswer], desk: inout Desk
-    ) -> JobID {
+    /// Items of one conditioning, by its number.
+    private func ask(
+        _ items: [(item: WorkItem, position: Int)], with number: Int, in batch: Batch,
+        desk: inout Desk
+    ) {
+        guard !items.isEmpty, desk.rounds[batch.round]?.isOpen == true else { return }
+        let job = job(for: number, of: batch, desk: &desk)
+        desk.rounds[batch.round]?.add(job)
+        var tasks: [TaskID] = []
+        for (item, position) in items {
+            let task = batch.task(item, of: job, position: position)
+            desk.items[task] = item
+            tasks.append(task)
+        }
+        handle(.submit(job, tasks), nil, desk: &desk)
+    }
+
+    /// The open job for one of a batch's conditionings; a new one closes those that nobody asks any
+    /// more. Workers know a job's tasks to need its one conditioning, so a picture of several has a
+    /// job for each.
+    private func job(for number: Int, of batch: Batch, desk: inout Desk) -> JobID {
+        let conditioning = batch.conditionings[number]
+        let digest = ContentDigest(conditioning.fingerprint)
         if let open = desk.jobs[digest] { return open }
-        let busy = Set(desk.sinks.keys.map(\.job))
-        for job in desk.jobs.values where !busy.contains(job) {
+        let wanted = Set(batch.conditionings.map { ContentDigest($0.fingerprint) })
+        let busy = Set(desk.rounds.values.flatMap(\.jobs))
+        for (other, job) in desk.jobs where !wanted.contains(other) && !busy.contains(job) {
             handle(.close(job), nil, desk: &desk)
             desk.forget(job)
         }
         let job = JobID(UInt64.random(in: 1...UInt64.max))
+        desk.conditionings[digest] = conditioning
         desk.jobs[digest] = job
+        let known = batch.known(with: number)
         desk.known[job] = known
         let trial = known.map { Batch.kind(of: $0.item) }
         handle(.open(job, conditioning: digest, trial: trial), nil, desk: &desk)
@@ -244,15 +263,18 @@ package final class Coordinator: Service {
     }
 
     /// The loop has taken one answer.
-    func consumed(_ batch: Batch) { handle(.consumed(batch.job)) }
+    func consumed(_ answer: Batch.Answer) { handle(.consumed(answer.job)) }
 
-    /// The batch is over. When answers are missing nobody wants them: the job is closed.
+    /// The batch is over. When answers are missing nobody wants them: its jobs are closed.
     func end(_ batch: Batch, isComplete: Bool) {
         desk.withLock { desk in
-            desk.sinks.removeValue(forKey: batch.key)?.finish()
+            guard let round = desk.rounds.removeValue(forKey: batch.round) else { return }
+            round.sink.finish()
             guard !isComplete else { return }
-            desk.forget(batch.job)
-            handle(.close(batch.job), nil, desk: &desk)
+            for job in round.jobs {
+                desk.forget(job)
+                handle(.close(job), nil, desk: &desk)
+            }
         }
     }
 

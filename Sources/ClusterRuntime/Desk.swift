@@ -4,24 +4,29 @@ internal import WireCodec
 
 /// Some items asked together, and where their answers come out.
 struct Batch: Sendable {
-    struct Key: Hashable, Sendable {
-        let job: JobID
-        let round: UInt32
-    }
-
     /// The answer to the item at a position of the batch.
     struct Answer: Sendable {
+        let job: JobID
         let position: Int
         let answer: WorkAnswer
     }
 
-    let job: JobID
     let round: UInt32
+    /// By number.
+    let conditionings: [Conditioning]
+    let known: [KnownAnswer]
     let answers: AsyncThrowingStream<Answer, any Error>
 
-    var key: Key { Key(job: job, round: round) }
+    /// What workers are tried with before they answer questions of one conditioning: all that is
+    /// known but for what was asked with others.
+    func known(with number: Int) -> [KnownAnswer] {
+        known.filter { known in
+            guard case .denoise(let task) = known.item else { return true }
+            return task.conditioning == number
+        }
+    }
 
-    func task(_ item: WorkItem, position: Int) -> TaskID {
+    func task(_ item: WorkItem, of job: JobID, position: Int) -> TaskID {
         let step = if case .denoise(let task) = item { task.step } else { 0 }
         return TaskID(
             job: job, round: round, step: UInt32(clamping: step), index: UInt32(position),
@@ -37,6 +42,26 @@ struct Batch: Sendable {
     }
 }
 
+/// A batch that is not over: where its answers go, and the jobs that it asks.
+struct OpenRound: Sendable {
+    let sink: AsyncThrowingStream<Batch.Answer, any Error>.Continuation
+    /// In the order in which they were first asked.
+    private(set) var jobs: [JobID] = []
+    /// Whether none of them has failed.
+    private(set) var isOpen = true
+
+    init(sink: AsyncThrowingStream<Batch.Answer, any Error>.Continuation) { self.sink = sink }
+
+    mutating func add(_ job: JobID) {
+        if !jobs.contains(job) { jobs.append(job) }
+    }
+
+    mutating func fail(_ failure: JobFailure) {
+        isOpen = false
+        sink.finish(throwing: failure)
+    }
+}
+
 /// Everything a coordinator has on its desk: the decisions' state, and the tensors that the state
 /// knows by name only.
 struct Desk: Sendable {
@@ -48,9 +73,10 @@ struct Desk: Sendable {
     var known: [JobID: [KnownAnswer]] = [:]
     /// Answers that wait for another worker to confirm them.
     var held: [AttemptID: WorkAnswer] = [:]
-    var sinks: [Batch.Key: AsyncThrowingStream<Batch.Answer, any Error>.Continuation] = [:]
+    /// Batches that are not over.
+    var rounds: [UInt32: OpenRound] = [:]
     private var sequence: UInt64 = 0
-    private var rounds: UInt32 = 0
+    private var latestRound: UInt32 = 0
 
     init(state: CoordinatorState) { self.state = state }
 
@@ -60,8 +86,8 @@ struct Desk: Sendable {
     }
 
     mutating func nextRound() -> UInt32 {
-        rounds += 1
-        return rounds
+        latestRound += 1
+        return latestRound
     }
 
     /// The message with its tensors; nil when they are wanted by nobody any more.
@@ -106,16 +132,15 @@ struct Desk: Sendable {
         }
         for other in held.keys where other.task == attempt.task { held[other] = nil }
         items[attempt.task] = nil
-        let key = Batch.Key(job: attempt.task.job, round: attempt.task.round)
-        let position = Int(attempt.task.index)
-        sinks[key]?.yield(Batch.Answer(position: position, answer: answer))
+        rounds[attempt.task.round]?.sink.yield(
+            Batch.Answer(
+                job: attempt.task.job, position: Int(attempt.task.index), answer: answer))
     }
 
     /// The state has forgotten the job; so does the desk.
     mutating func fail(_ job: JobID, _ failure: JobFailure) {
-        for (key, sink) in sinks where key.job == job {
-            sink.finish(throwing: failure)
-            sinks[key] = nil
+        for (number, round) in rounds where round.jobs.contains(job) {
+            rounds[number]?.fail(failure)
         }
         forget(job)
     }

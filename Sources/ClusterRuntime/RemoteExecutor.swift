@@ -62,20 +62,20 @@ package struct RemoteExecutor: TaskExecutor {
     /// finite picture in a tile; ``WireError`` when an item is too large to travel.
     package func execute(
         _ items: WorkList,
-        conditioning: Conditioning,
+        conditionings: [Conditioning],
         deliver: (_ position: Int, _ answer: WorkAnswer) async throws -> Void
     ) async throws {
         try Task.checkCancellation()
         guard items.count > 0 else { return }
         var asked = min(items.count, inFlight)
         let first = try (0..<asked).map { try checked(items[$0]) }
-        let batch = coordinator.begin(first, conditioning: conditioning, known: known)
+        let batch = coordinator.begin(first, conditionings: conditionings, known: known)
         var delivered = 0
         defer { coordinator.end(batch, isComplete: delivered == items.count) }
         do {
             for try await answer in batch.answers {
                 try await deliver(answer.position, answer.answer)
-                coordinator.consumed(batch)
+                coordinator.consumed(answer)
                 delivered += 1
                 if delivered == items.count { return }
                 while asked < items.count, asked - delivered < inFlight {

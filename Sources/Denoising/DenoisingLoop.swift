@@ -57,16 +57,20 @@ package enum DenoisingEvent: Sendable {
 /// once per timestep on the whole canvas.
 package struct DenoisingLoop: Sendable {
     package let plan: DenoisingPlan
-    package let conditioning: Conditioning
+    /// By number; those that the plan's tasks name are all there.
+    package let conditionings: [Conditioning]
     private let openPicture: OpenPicture?
 
-    /// `openPicture` opens the picture that the plan starts from, where it does; a run that goes on
-    /// from a later state needs none.
+    /// `conditionings` are the prompt's, number 0, and those of the request's regions. `openPicture`
+    /// opens the picture that the plan starts from, where it does; a run that goes on from a later
+    /// state needs none. Traps when there are not as many conditionings as the plan has prompts.
     package init(
-        plan: DenoisingPlan, conditioning: Conditioning, openPicture: OpenPicture? = nil
+        plan: DenoisingPlan, conditionings: [Conditioning], openPicture: OpenPicture? = nil
     ) {
+        precondition(
+            conditionings.count == plan.promptCount, "every prompt of a plan has its conditioning")
         self.plan = plan
-        self.conditioning = conditioning
+        self.conditionings = conditionings
         self.openPicture = openPicture
     }
 
@@ -108,7 +112,7 @@ package struct DenoisingLoop: Sendable {
             } else {
                 let entry = CanvasEntry(plan: plan, phase: phase, openPicture: openPicture)
                 state = try await entry.state(
-                    after: state, with: executor, conditioning: conditioning,
+                    after: state, with: executor, conditionings: conditionings,
                     onTile: { try await onEvent(.redrawn(phase: phase, done: $0, of: $1)) })
                 try await onEvent(.entered(state))
             }
@@ -195,7 +199,7 @@ extension DenoisingLoop {
         let first = merged.count
         var buffer = ReorderBuffer<[Latent]>(from: first)
         let open = WorkList(count: step.taskCount - first) { tasks[first + $0] }
-        try await executor.execute(open, conditioning: conditioning) { position, answer in
+        try await executor.execute(open, conditionings: conditionings) { position, answer in
             let predictions = try checked(answer, to: first + position, of: step)
             for (task, predictions) in buffer.insert(predictions, at: first + position) {
                 sources.drop(before: step.group(ofTask: task))
@@ -238,6 +242,7 @@ extension DenoisingLoop {
                     timestep: step.timestep.value,
                     guidanceScale: step.groups[group].guidanceScale,
                     guidanceRescale: step.guidanceRescale,
+                    conditioning: step.groups[group].prompt,
                     views: views))
         }
     }

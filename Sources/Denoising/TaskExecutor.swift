@@ -24,6 +24,9 @@ package struct DenoiseTask: Equatable, Sendable {
     package let guidanceScale: Double
     /// φ of guidance rescale (arXiv 2305.08891, equation 15), 0 for none, taken per view.
     package let guidanceRescale: Double
+    /// Number of its conditioning among the picture's: 0 for the prompt's. Whoever answers is told
+    /// the conditioning itself.
+    package let conditioning: Int
     package let views: [ViewInput]
 
     package init(
@@ -32,6 +35,7 @@ package struct DenoiseTask: Equatable, Sendable {
         timestep: Double,
         guidanceScale: Double,
         guidanceRescale: Double = 0,
+        conditioning: Int = 0,
         views: [ViewInput]
     ) {
         self.index = index
@@ -39,6 +43,7 @@ package struct DenoiseTask: Equatable, Sendable {
         self.timestep = timestep
         self.guidanceScale = guidanceScale
         self.guidanceRescale = guidanceRescale
+        self.conditioning = conditioning
         self.views = views
     }
 }
@@ -105,6 +110,11 @@ package enum WorkItem: Equatable, Sendable {
         case .decode(let task): task.index
         case .encode(let task): task.index
         }
+    }
+
+    /// Number of the conditioning that it is asked with; 0 for what needs none.
+    package var conditioning: Int {
+        if case .denoise(let task) = self { task.conditioning } else { 0 }
     }
 }
 
@@ -199,12 +209,12 @@ package enum ComputeError: Error, Equatable, CustomStringConvertible {
 
 /// The seam: the loop does not know whether this is a function call or forty machines.
 package protocol TaskExecutor: Sendable {
-    /// Computes all items and hands each answer over exactly once, by its position, in any order.
-    /// Returns when every item was answered; throws when one cannot be. `deliver` is never called
+    /// Computes all items, each with the conditioning of its number, and hands each answer over
+    /// exactly once, by its position, in any order. `conditionings` has the number of every item. Returns when every item was answered; throws when one cannot be. `deliver` is never called
     /// concurrently with itself.
     func execute(
         _ items: WorkList,
-        conditioning: Conditioning,
+        conditionings: [Conditioning],
         deliver: (_ position: Int, _ answer: WorkAnswer) async throws -> Void
     ) async throws
 }

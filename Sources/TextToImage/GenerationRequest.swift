@@ -6,7 +6,7 @@ package import Sampling
 ///
 /// Nil leaves a choice to the method; see `PlanRequest` for what it then takes.
 package struct GenerationRequest: Codable, Equatable, Sendable {
-    package var prompt: String
+    private var prompts: Prompts
     /// Nil and empty differ: nil uses zeros where the model says so, empty is encoded.
     package var negativePrompt: String?
     /// Picture extents in pixels.
@@ -45,7 +45,7 @@ package struct GenerationRequest: Codable, Equatable, Sendable {
     package var strength: Double?
 
     enum CodingKeys: String, CodingKey {
-        case prompt
+        case prompts = "prompt"
         case negativePrompt = "negative_prompt"
         case width
         case height
@@ -82,7 +82,7 @@ package struct GenerationRequest: Codable, Equatable, Sendable {
         method: String,
         rng: InitialNoise = .native
     ) {
-        self.prompt = prompt
+        prompts = Prompts(prompt: prompt)
         self.width = width
         self.height = height
         self.steps = steps
@@ -90,6 +90,18 @@ package struct GenerationRequest: Codable, Equatable, Sendable {
         self.seed = seed
         self.method = method
         self.rng = rng
+    }
+
+    /// What the picture shows, outside of its regions.
+    package var prompt: String {
+        get { prompts.prompt }
+        set { prompts.prompt = newValue }
+    }
+
+    /// Parts of the picture that show something of their own.
+    package var regions: [PromptRegion] {
+        get { prompts.regions }
+        set { prompts.regions = newValue }
     }
 
     /// Asks for the picture that this file holds; nil starts from noise alone.

@@ -18,7 +18,8 @@ package enum GenerationProgress: Equatable, Sendable {
 /// From conditioning and noise to a PNG, on whatever executor it is given.
 package struct ImageGenerator: Sendable {
     package let picture: PicturePlan
-    package let conditioning: Conditioning
+    /// The prompt's, and those of regions, by number.
+    package let conditionings: [Conditioning]
     private let openPicture: OpenPicture?
 
     /// Tiles decoded in one go: whole rows of tiles, at least this many tiles.
@@ -26,16 +27,16 @@ package struct ImageGenerator: Sendable {
 
     /// `openPicture` opens the picture that the request starts from, where it does.
     package init(
-        picture: PicturePlan, conditioning: Conditioning, openPicture: OpenPicture? = nil
+        picture: PicturePlan, conditionings: [Conditioning], openPicture: OpenPicture? = nil
     ) {
         self.picture = picture
-        self.conditioning = conditioning
+        self.conditionings = conditionings
         self.openPicture = openPicture
     }
 
     private var loop: DenoisingLoop {
         DenoisingLoop(
-            plan: picture.plan, conditioning: conditioning, openPicture: openPicture)
+            plan: picture.plan, conditionings: conditionings, openPicture: openPicture)
     }
 
     /// The state before the first step, from unit-variance noise of the latent's extents.
@@ -151,7 +152,7 @@ package struct ImageGenerator: Sendable {
                 let tile = LatentView.window(grid[asked[position]]).gather(from: latent)
                 return .decode(DecodeTask(index: asked[position], tile: tile))
             }
-            try await executor.execute(items, conditioning: conditioning) { position, answer in
+            try await executor.execute(items, conditionings: conditionings) { position, answer in
                 guard asked.indices.contains(position) else {
                     throw DecodingFailure.unasked(tile: position)
                 }

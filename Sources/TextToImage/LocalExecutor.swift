@@ -9,13 +9,15 @@ package struct LocalExecutor: TaskExecutor {
 
     package func execute(
         _ items: WorkList,
-        conditioning: Conditioning,
+        conditionings: [Conditioning],
         deliver: (_ position: Int, _ answer: WorkAnswer) async throws -> Void
     ) async throws {
-        try await model.prepare(conditioning)
         for position in 0..<items.count {
             try Task.checkCancellation()
             let item = items[position]
+            let conditioning = conditionings[item.conditioning]
+            // A model may have dropped one to make room for others; what is there costs nothing.
+            try await model.prepare(conditioning)
             let answer = try await abandonable { [model] in
                 try await model.compute(item, conditioning: conditioning.fingerprint)
             }

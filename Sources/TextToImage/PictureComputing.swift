@@ -27,13 +27,13 @@ package struct PreparedPicture: Sendable {
         let host = ModelHost(
             model: try LoadedModel(
                 folder: model, backend: backend, memoryBudget: MemoryBudget(bytes: 0)))
-        try await host.prepare(generator.conditioning)
         var answers: [(item: WorkItem, answer: WorkAnswer)] = []
         do {
             for item in generator.picture.trialQuestions(seed: .random(in: 0...UInt64.max)) {
-                let answer = try await abandonable { [generator] in
-                    try await host.compute(
-                        item, conditioning: generator.conditioning.fingerprint)
+                let conditioning = generator.conditionings[item.conditioning]
+                try await host.prepare(conditioning)
+                let answer = try await abandonable {
+                    try await host.compute(item, conditioning: conditioning.fingerprint)
                 }
                 answers.append((item, answer))
             }
@@ -65,7 +65,7 @@ package struct LocalComputing: PictureComputing {
             folder: picture.model, backend: picture.backend, memoryBudget: budget)
         try loaded.checkRoom(
             for: generator.picture.plan, tiles: generator.picture.tiles,
-            tokens: generator.conditioning.prompt.hiddenStates.shape[0])
+            tokens: generator.conditionings[0].prompt.hiddenStates.shape[0])
         try await body(LocalExecutor(model: ModelHost(model: loaded)))
     }
 }

@@ -37,6 +37,7 @@ package struct PicturePlan: Sendable {
             interaction: request.interaction,
             feather: request.feather,
             image: try Self.image(of: request),
+            regions: request.regions.map(\.rectangle),
             compatibility: request.compatibility,
             viewsPerTask: Self.viewsPerTask(nativeSide: geometry.nativeSide)
         )
@@ -104,6 +105,8 @@ package enum RequestError: Error, Equatable, CustomStringConvertible {
     case imageWithoutExtents
     /// The picture that is asked for has another shape than the one to start from.
     case shape(asked: Extent, image: Extent)
+    /// What should say a region and what it shows does not.
+    case region(String)
     /// The model's own side cannot pass its own downsamplings.
     case oddNativeSide(path: String, side: Int, multiple: Int)
 
@@ -122,6 +125,9 @@ package enum RequestError: Error, Equatable, CustomStringConvertible {
                 + "\(image) pixels; ask for "
                 + Self.sizes(like: image, near: asked).joined(separator: " or ")
                 + ", or for 2x, twice its sides"
+        case .region(let text):
+            "a region is x,y,width,height:text, in whole pixels from the top left corner, such as "
+                + "\"0,0,512,512:a full moon\", got \"\(text.prefix(80))\""
         case .oddNativeSide(let path, let side, let multiple):
             "\(path)/unet/config.json: sample_size should be a multiple of \(multiple) for this "
                 + "number of blocks, found \(side)"

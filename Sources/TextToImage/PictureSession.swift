@@ -62,15 +62,17 @@ package struct PictureSession: Sendable {
     private func prepare() throws -> (PreparedPicture, notes: [String]) {
         let (model, request) = (setup.model, setup.picture.request)
         let encoded = try PromptEncoder(model: model, backend: backend)
-            .encode(prompt: request.prompt, negativePrompt: request.negativePrompt)
-        guard encoded.conditioning.isFinite else {
+            .encode(
+                prompt: request.prompt, regions: request.regions.map(\.text),
+                negativePrompt: request.negativePrompt)
+        guard encoded.conditionings.allSatisfy(\.isFinite) else {
             throw WeightsError.malformed(
                 path: model.path,
                 reason: "its text encoders make no finite numbers of the prompt; "
                     + "`tessera doctor` looks for damaged weights")
         }
         let generator = ImageGenerator(
-            picture: setup.picture, conditioning: encoded.conditioning,
+            picture: setup.picture, conditionings: encoded.conditionings,
             openPicture: setup.image?.opening)
         return (
             PreparedPicture(generator: generator, model: model, backend: backend),

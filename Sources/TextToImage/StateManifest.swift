@@ -120,6 +120,7 @@ struct StateManifest: Codable, Equatable, Sendable {
         case flag(Bool)
         case number(Double)
         case whole(UInt64)
+        case texts([String])
 
         init(from decoder: any Decoder) throws {
             let container = try decoder.singleValueContainer()
@@ -129,6 +130,8 @@ struct StateManifest: Codable, Equatable, Sendable {
                 self = .whole(value)
             } else if let value = try? container.decode(Double.self) {
                 self = .number(value)
+            } else if let values = try? container.decode([String].self) {
+                self = .texts(values)
             } else {
                 self = .text(try container.decode(String.self))
             }
@@ -140,6 +143,7 @@ struct StateManifest: Codable, Equatable, Sendable {
             case .flag(let value): "\(value)"
             case .number(let value): "\(value)"
             case .whole(let value): "\(value)"
+            case .texts(let values): "\(values)"
             }
         }
     }

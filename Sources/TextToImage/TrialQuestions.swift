@@ -17,15 +17,17 @@ extension PicturePlan {
             microConditioning: MicroConditioning(
                 timeIDs: [pixels, pixels, 0, 0, pixels, pixels]))
         let tile = min(8, side)
-        var questions: [WorkItem] = [
+        // Once with every text: a worker may be asked with any of them first.
+        var questions: [WorkItem] = (0..<plan.promptCount).map { prompt in
             .denoise(
                 DenoiseTask(
                     index: 0, step: step.number, timestep: step.timestep.value,
                     guidanceScale: step.groups[0].guidanceScale,
                     guidanceRescale: step.guidanceRescale,
-                    views: [view])),
-            .decode(DecodeTask(index: 0, tile: noise(side: tile, seed: ~seed))),
-        ]
+                    conditioning: prompt,
+                    views: [view]))
+        }
+        questions.append(.decode(DecodeTask(index: 0, tile: noise(side: tile, seed: ~seed))))
         if plan.encodes {
             let side = tile * model.scaleFactor
             let noise = noise(channels: 3, side: side, seed: seed)

@@ -16,6 +16,21 @@ struct RequestOptions: ParsableArguments {
     var prompt: String?
 
     @Option(
+        name: .customLong("region"),
+        help: ArgumentHelp(
+            """
+            A part of the picture that shows something else than --prompt does, in pixels from the \
+            top left corner; for multidiffusion, direct, upscale, scalediff, diffusehigh and \
+            rectifiedhr. Can be given up to \(PlanLimits.regions) times; where regions overlap they \
+            are mixed. Windows that lie in several parts are evaluated for each of them.
+            """,
+            valueName: "x,y,w,h:text"
+        ),
+        transform: { text throws in try PromptRegion(text) }
+    )
+    var regions: [PromptRegion] = []
+
+    @Option(
         help: """
             What the picture should not show. Left out, models that say so use zeros instead of \
             an encoded empty text; "" encodes the empty text.
@@ -223,6 +238,7 @@ extension RequestOptions {
             method: method,
             rng: rng
         )
+        request.regions = regions
         request.negativePrompt = negativePrompt
         request.scheduler = scheduler
         request.refinementGuidanceScale = refinementGuidanceScale

@@ -119,6 +119,77 @@ struct InMemoryClusterTests {
         }
     }
 
+    /// The texts of a picture with regions, after the first.
+    private static let others: [Conditioning] = (1...5).map { toyConditioning(Float($0)) }
+
+    @Test(
+        "questions of several texts, asked together, are each answered with their own",
+        arguments: [1, 3])
+    func severalTexts(workers: Int) async throws {
+        let models = (0..<workers).map { _ in ToyModel() }
+        try await withCluster(models, limits: patient(for: workers)) { coordinator, _, _ in
+            let asked = toyItems(step: 0, count: 3, texts: 3)
+            let known = try await answers(
+                from: LocalExecutor(model: ToyModel()), to: asked, conditioning: toyConditioning(),
+                others: Self.others)
+            let executor = coordinator.executor(
+                known: asked.compactMap { item in
+                    known[item.index].map { KnownAnswer(item: item, answer: $0) }
+                })
+            for step in 0..<3 {
+                // More than are in flight at once, and a step without one of the texts.
+                let texts = step == 1 ? 2 : 6
+                let items = toyItems(step: step, count: step == 2 ? 300 : 11, texts: texts)
+                let remote = try await answers(
+                    from: executor, to: items, conditioning: toyConditioning(),
+                    others: Self.others)
+                let expected = try await answers(
+                    from: LocalExecutor(model: ToyModel()), to: items,
+                    conditioning: toyConditioning(), others: Self.others)
+                #expect(remote == expected)
+            }
+            // The next picture has other texts; those of this one are let go of.
+            let items = toyItems(step: 0, count: 4)
+            let next = try await answers(
+                from: coordinator.executor, to: items, conditioning: toyConditioning(9))
+            let expected = try await answers(
+                from: LocalExecutor(model: ToyModel()), to: items,
+                conditioning: toyConditioning(9))
+            #expect(next == expected)
+        }
+    }
+
+    @Test("one text that cannot be answered ends the questions of all of them")
+    func severalTextsFailing() async throws {
+        try await withCluster([ToyModel(.unsuitable)]) { coordinator, _, _ in
+            await #expect(throws: JobFailure.self) {
+                _ = try await answers(
+                    from: coordinator.executor, to: toyItems(step: 0, count: 200, texts: 6),
+                    conditioning: toyConditioning(), others: Self.others)
+            }
+        }
+    }
+
+    @Test("a worker lost among questions of several texts changes no answer")
+    func severalTextsLoss() async throws {
+        let gate = Gate()
+        let models = [ToyModel(.held(gate)), ToyModel()]
+        try await withCluster(models, first: gate) { coordinator, network, peers in
+            let items = toyItems(step: 1, count: 9, texts: 3)
+            async let remote = answers(
+                from: coordinator.executor, to: items, conditioning: toyConditioning(),
+                others: Self.others)
+            try await gate.arrival()
+            network.disconnect(peers[0])
+            let found = try await remote
+            let expected = try await answers(
+                from: LocalExecutor(model: ToyModel()), to: items, conditioning: toyConditioning(),
+                others: Self.others)
+            #expect(found == expected)
+            gate.open()
+        }
+    }
+
     @Test(
         "answers that are not finite are refused, and the job fails with the evidence",
         arguments: [1, 2])
@@ -333,7 +404,7 @@ struct InMemoryClusterTests {
                 views: Array(repeating: view, count: 65))
             await #expect(throws: WireError.self) {
                 try await coordinator.executor.execute(
-                    WorkList([.denoise(task)]), conditioning: toyConditioning()
+                    WorkList([.denoise(task)]), conditionings: [toyConditioning()]
                 ) { _, _ in }
             }
         }
@@ -344,7 +415,7 @@ struct InMemoryClusterTests {
         try await withCluster([ToyModel()]) { coordinator, _, _ in
             await #expect(throws: ToyFailure.self) {
                 try await coordinator.executor.execute(
-                    WorkList(toyItems(step: 0, count: 5)), conditioning: toyConditioning()
+                    WorkList(toyItems(step: 0, count: 5)), conditionings: [toyConditioning()]
                 ) { _, _ in throw ToyFailure() }
             }
             let items = toyItems(step: 0, count: 5)

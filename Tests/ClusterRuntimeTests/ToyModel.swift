@@ -108,13 +108,14 @@ struct LocalExecutor: TaskExecutor {
 
     func execute(
         _ items: WorkList,
-        conditioning: Conditioning,
+        conditionings: [Conditioning],
         deliver: (_ position: Int, _ answer: WorkAnswer) async throws -> Void
     ) async throws {
-        try await model.prepare(conditioning)
+        for conditioning in conditionings { try await model.prepare(conditioning) }
         for position in 0..<items.count {
+            let item = items[position]
             let answer = try await model.compute(
-                items[position], conditioning: conditioning.fingerprint)
+                item, conditioning: conditionings[item.conditioning].fingerprint)
             try await deliver(position, answer)
         }
     }
@@ -152,8 +153,8 @@ func toyConditioning(_ seed: Float = 0) -> Conditioning {
     return Conditioning(prompt: embedding(1 + seed), negative: embedding(-seed))
 }
 
-/// Items whose indices are not their positions.
-func toyItems(step: Int, count: Int, size: Int = 8) -> [WorkItem] {
+/// Items whose indices are not their positions, asked with so many texts in turn.
+func toyItems(step: Int, count: Int, size: Int = 8, texts: Int = 1) -> [WorkItem] {
     (0..<count).map { position in
         let views = (0..<2).map { view in
             ViewInput(
@@ -169,7 +170,8 @@ func toyItems(step: Int, count: Int, size: Int = 8) -> [WorkItem] {
         return .denoise(
             DenoiseTask(
                 index: count - 1 - position, step: step, timestep: 981.5 - Double(step),
-                guidanceScale: 7.5, guidanceRescale: 0.25, views: views))
+                guidanceScale: 7.5, guidanceRescale: 0.25, conditioning: position % texts,
+                views: views))
     }
 }
 
@@ -202,10 +204,11 @@ func toyRedrawing(count: Int) -> [WorkItem] {
 func answers(
     from executor: some TaskExecutor,
     to items: [WorkItem],
-    conditioning: Conditioning
+    conditioning: Conditioning, others: [Conditioning] = []
 ) async throws -> [Int: WorkAnswer] {
     let collected = Lock<[Int: WorkAnswer]>([:])
-    try await executor.execute(WorkList(items), conditioning: conditioning) { position, answer in
+    try await executor.execute(WorkList(items), conditionings: [conditioning] + others) {
+        position, answer in
         let index = items[position].index
         collected.withLock { answers in
             precondition(answers[index] == nil, "item \(index) was answered twice")

@@ -135,7 +135,7 @@ struct DemoFusionTests {
             for: makeRequest(height: height, width: width, steps: 4))
         let noise = InitialNoise.native.latent(
             channels: 3, height: plan.noise.height, width: plan.noise.width, seed: 5)
-        let loop = DenoisingLoop(plan: plan, conditioning: emptyConditioning)
+        let loop = makeLoop(plan)
         var native: Moments?
         let result = try await loop.run(from: loop.initialState(noise: noise), with: workers) {
             event in

@@ -134,7 +134,7 @@ struct LoopTests {
             if method == "cutdiffusion" { $0.interaction = .perChannel }
         }
         let plan = try DenoisingMethods.method(named: method).plan(for: request)
-        let loop = DenoisingLoop(plan: plan, conditioning: emptyConditioning)
+        let loop = makeLoop(plan)
         let noise = InitialNoise.torchCPU.latent(
             channels: 3, height: plan.noise.height, width: plan.noise.width, seed: 1)
         let asked = Mutex(0)
@@ -171,7 +171,7 @@ struct LoopTests {
     func foreignStates() throws {
         let plan = try MultiDiffusionMethod().plan(
             for: makeRequest(height: 128, width: 128, steps: 3))
-        let loop = DenoisingLoop(plan: plan, conditioning: emptyConditioning)
+        let loop = makeLoop(plan)
         let canvas = Latent(zeros: 3, height: 16, width: 16)
         let tasks = plan.step(at: 0).taskCount
         try #require(tasks > 1)
@@ -199,7 +199,7 @@ struct LoopTests {
     @Test("In the middle of a step, what was mixed before is there from the second group on")
     func foreignMixtures() throws {
         let plan = try DemoFusionMethod().plan(for: makeRequest(height: 128, width: 128, steps: 3))
-        let loop = DenoisingLoop(plan: plan, conditioning: emptyConditioning)
+        let loop = makeLoop(plan)
         let canvas = Latent(zeros: 3, height: 16, width: 16)
         let previous = KeptCanvas(name: "previous", latent: Latent(zeros: 3, height: 8, width: 8))
         try #require(plan.step(at: 4).groups.map(\.views.count) == [4, 9])
@@ -227,7 +227,7 @@ struct LoopTests {
         let plan = try CutDiffusionMethod().plan(for: request)
         #expect(plan.latent == Extent(height: 13, width: 19))
         #expect(plan.phases[0].canvas == Extent(height: 16, width: 20))
-        let loop = DenoisingLoop(plan: plan, conditioning: emptyConditioning)
+        let loop = makeLoop(plan)
         let noise = InitialNoise.native.latent(channels: 3, height: 13, width: 19, seed: 11)
         let state = loop.initialState(noise: noise)
         for (y, x) in [(0, 0), (12, 18), (13, 0), (15, 19), (4, 19)] {
@@ -264,7 +264,7 @@ private struct ConcurrentExecutor: TaskExecutor {
 
     func execute(
         _ items: WorkList,
-        conditioning: Conditioning,
+        conditionings: [Conditioning],
         deliver: (_ position: Int, _ answer: WorkAnswer) async throws -> Void
     ) async throws {
         try await withThrowingTaskGroup(of: (Int, WorkAnswer).self) { group in
@@ -280,7 +280,7 @@ private struct ConcurrentExecutor: TaskExecutor {
 private struct SilentExecutor: TaskExecutor {
     func execute(
         _ items: WorkList,
-        conditioning: Conditioning,
+        conditionings: [Conditioning],
         deliver: (_ position: Int, _ answer: WorkAnswer) async throws -> Void
     ) async throws {}
 }

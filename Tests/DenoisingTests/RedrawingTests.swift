@@ -21,7 +21,7 @@ struct RedrawingTests {
         let redrawing = Redrawing(from: from, to: to, model: toyModel, sharpening: sharpening)
         return try await redrawing.redraw(
             latent(from), with: SimulatedWorkers(workers: workers, predict: entangledPredictor),
-            conditioning: emptyConditioning, onTile: { _, _ in })
+            conditionings: [emptyConditioning], onTile: { _, _ in })
     }
 
     /// With an autoencoder that treats every cell by itself tiles do not show.
@@ -68,7 +68,7 @@ struct RedrawingTests {
         // How far decoding is ahead of encoding, in tiles.
         let watch = OrderWatch()
         _ = try await redrawing.redraw(
-            latent(from), with: watch, conditioning: emptyConditioning,
+            latent(from), with: watch, conditionings: [emptyConditioning],
             onTile: { done, _ in decoded = done })
         #expect(decoded > 90)
         #expect(watch.largestLead < 20)
@@ -83,7 +83,7 @@ private final class OrderWatch: TaskExecutor {
 
     func execute(
         _ items: WorkList,
-        conditioning: Conditioning,
+        conditionings: [Conditioning],
         deliver: (_ position: Int, _ answer: WorkAnswer) async throws -> Void
     ) async throws {
         for position in 0..<items.count {

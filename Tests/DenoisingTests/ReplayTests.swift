@@ -283,15 +283,40 @@ private struct Replay {
                 source = blurred.standardised(like: canvas)
             }
             let own = views.filter { $0["group"] as? Int == index }
-            let mean = predict(canvas, from: source, own, timestep: real(step, "timestep"))
-            mixture = mixture.merged(mean) { $0 + real(group, "share") * $1 }
+            let mean = predict(
+                canvas, from: source, own, timestep: real(step, "timestep"),
+                prompt: group["prompt"] as? Int ?? 0)
+            for (c, y, x) in mixture.places {
+                let part = share(of: group, among: groups, y, x)
+                if part > 0 { mixture[c, y, x] += part * mean[c, y, x] }
+            }
         }
         return mixture
     }
 
+    /// What a group counts at a position.
+    private func share(
+        of group: [String: Any], among groups: [[String: Any]], _ y: Int, _ x: Int
+    ) -> Double {
+        func holds(_ group: [String: Any]) -> Bool {
+            let (region, top, left) = (
+                object(group, "region"), number(object(group, "region"), "y"),
+                number(object(group, "region"), "x")
+            )
+            return (top..<top + number(region, "height")).contains(y)
+                && (left..<left + number(region, "width")).contains(x)
+        }
+        let regions = groups.filter { $0["region"] != nil }
+        guard !regions.isEmpty else { return real(group, "share") }
+        let count = regions.count(where: holds)
+        if group["elsewhere"] as? Bool == true { return count == 0 ? 1 : 0 }
+        return holds(group) ? 1 / Double(count) : 0
+    }
+
     /// The weighted mean of some views' predictions.
     private func predict(
-        _ canvas: Field, from source: Field, _ views: [[String: Any]], timestep: Double
+        _ canvas: Field, from source: Field, _ views: [[String: Any]], timestep: Double,
+        prompt: Int = 0
     ) -> Field {
         let input = source.values
         var sum = [Double](repeating: 0, count: input.count)
@@ -301,7 +326,7 @@ private struct Replay {
             let seen = addresses.cells.map { $0 < 0 ? 0 : input[$0] }
             let output = network(
                 seen, height: addresses.height, width: addresses.width, timestep: timestep,
-                timeIDs: view["time_ids"] as? [Int] ?? [])
+                timeIDs: view["time_ids"] as? [Int] ?? [], prompt: prompt)
             let rows = view["row_weights"] as? [Double]
             let columns = view["column_weights"] as? [Double]
             for (element, address) in addresses.cells.enumerated() where address >= 0 {
@@ -363,7 +388,7 @@ private struct Replay {
 
     /// The same stand-in as `entangledPredictor`, written anew.
     private func network(
-        _ seen: [Double], height: Int, width: Int, timestep: Double, timeIDs: [Int]
+        _ seen: [Double], height: Int, width: Int, timestep: Double, timeIDs: [Int], prompt: Int
     ) -> [Double] {
         let mean = seen.reduce(0, +) / Double(seen.count)
         var place = 0
@@ -374,7 +399,7 @@ private struct Replay {
             let neighbour =
                 (((channel + 1) % channels) * height + y) * width + (x + 1) % width
             return 0.3 * seen[index] + 0.2 * seen[neighbour] + 0.05 * mean + 1e-4 * timestep
-                + 1e-4 * Double(place)
+                + 1e-4 * Double(place) + 0.1 * Double(prompt)
         }
     }
 }
@@ -603,6 +628,18 @@ struct ReplayTests {
             method: "pixelrush", scheduler: "ddim", height: 136, width: 264,
             prediction: .vPrediction, zeroTerminalSNR: true),
         Case(method: "spotdiffusion", scheduler: "euler", height: 75, width: 230),
+        Case(method: "multidiffusion", scheduler: "euler", height: 100, width: 230) {
+            $0.regions = [
+                Rectangle(x: 0, y: 0, width: 120, height: 100),
+                Rectangle(x: 80, y: 30, width: 60, height: 70),
+            ]
+            $0.viewsPerTask = 3
+            $0.jitter = true
+        },
+        Case(
+            method: "upscale", scheduler: "ddim", height: 150, width: 331,
+            prediction: .vPrediction, zeroTerminalSNR: true
+        ) { $0.regions = [Rectangle(x: 100, y: 20, width: 231, height: 130)] },
         Case(method: "scalediff", scheduler: "euler", height: 128, width: 128),
         Case(
             method: "scalediff", scheduler: "ddim", height: 75, width: 180,
@@ -637,9 +674,8 @@ struct ReplayTests {
         }
         let picture = test.image.map(toyPhoto)
         let plan = try DenoisingMethods.method(named: test.method).plan(for: request)
-        let loop = DenoisingLoop(
-            plan: plan, conditioning: emptyConditioning,
-            openPicture: picture.map { picture in toyBands(of: picture) })
+        let loop = makeLoop(
+            plan, openPicture: picture.map { picture in toyBands(of: picture) })
         let noise = InitialNoise.native.latent(
             channels: 3, height: plan.noise.height, width: plan.noise.width, seed: 11)
         let result = try await loop.run(

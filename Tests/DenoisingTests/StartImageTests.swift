@@ -152,8 +152,8 @@ struct StartImageRunTests {
     private func loop(_ request: PlanRequest) throws -> DenoisingLoop {
         let plan = try UpscaleMethod().plan(for: request)
         try plan.validate()
-        return DenoisingLoop(
-            plan: plan, conditioning: emptyConditioning,
+        return makeLoop(
+            plan,
             openPicture: toyBands(of: toyPhoto(try #require(request.image).extent)))
     }
 
@@ -180,7 +180,7 @@ struct StartImageRunTests {
     func resume(height: Int, width: Int, imageHeight: Int, imageWidth: Int) async throws {
         let image = Extent(height: imageHeight, width: imageWidth)
         let loop = try loop(makeRequest(height, width, from: image))
-        let forgetful = DenoisingLoop(plan: loop.plan, conditioning: emptyConditioning)
+        let forgetful = makeLoop(loop.plan)
         let start = loop.initialState(noise: noise(of: loop.plan))
         let workers = SimulatedWorkers(
             workers: 3, repeatsAnswers: true, predict: entangledPredictor)
@@ -242,7 +242,7 @@ struct PictureEncodingTests {
         var bands = try toyBands(of: photo, rows: rows)()
         let found = try await encoding.encode(
             with: SimulatedWorkers(workers: 2, predict: entangledPredictor),
-            conditioning: emptyConditioning, onTile: {}, nextBand: { try bands.next() })
+            conditionings: [emptyConditioning], onTile: {}, nextBand: { try bands.next() })
         var large = photo.resampled(
             height: extent.height, width: extent.width, filter: encoding.filter)
         for index in large.values.indices {

@@ -43,12 +43,13 @@ let emptyConditioning = Conditioning(
 typealias Predictor = @Sendable (_ view: ViewInput, _ task: DenoiseTask) -> Latent
 
 /// Depends on everything a network's answer depends on: the element, its surroundings, the
-/// timestep and the micro-conditioning.
+/// timestep, the micro-conditioning and the text.
 let entangledPredictor: Predictor = { view, task in
     let sample = view.sample
     let mean = sample.values.reduce(0, +) / Float(sample.values.count)
     let place = zip(view.microConditioning.timeIDs, 1...).reduce(0) { $0 + $1.0 * $1.1 }
-    let offset = 0.05 * mean + 1e-4 * Float(task.timestep) + 1e-4 * Float(place)
+    let text = 0.1 * Float(task.conditioning)
+    let offset = 0.05 * mean + 1e-4 * Float(task.timestep) + 1e-4 * Float(place) + text
     var output = sample
     for channel in 0..<sample.channels {
         for y in 0..<sample.height {
@@ -74,7 +75,7 @@ struct SimulatedWorkers: TaskExecutor {
 
     func execute(
         _ items: WorkList,
-        conditioning: Conditioning,
+        conditionings: [Conditioning],
         deliver: (_ position: Int, _ answer: WorkAnswer) async throws -> Void
     ) async throws {
         var random = PhiloxGenerator(seed: seed, purpose: .jitter, step: 0, index: workers)
@@ -160,6 +161,13 @@ private struct ToyBands: PictureBands {
     }
 }
 
+/// A loop whose texts say nothing.
+func makeLoop(_ plan: DenoisingPlan, openPicture: OpenPicture? = nil) -> DenoisingLoop {
+    DenoisingLoop(
+        plan: plan, conditionings: Array(repeating: emptyConditioning, count: plan.promptCount),
+        openPicture: openPicture)
+}
+
 /// Plans and runs a request with a real scheduler; returns the finished latent.
 func run(
     _ method: String,
@@ -175,7 +183,7 @@ func run(
         height: height, width: width, model: model, steps: steps, sampler: sampler, change)
     let plan = try DenoisingMethods.method(named: method).plan(for: request)
     try plan.validate()
-    let loop = DenoisingLoop(plan: plan, conditioning: emptyConditioning)
+    let loop = makeLoop(plan)
     let noise = InitialNoise.native.latent(
         channels: model.channels, height: plan.noise.height, width: plan.noise.width, seed: 5)
     return try await loop.run(from: loop.initialState(noise: noise), with: executor)

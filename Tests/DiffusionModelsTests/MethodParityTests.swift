@@ -27,7 +27,7 @@ struct MethodParityTests {
             .conditioning
         let host = ModelHost(model: loaded.loaded)
         try await host.prepare(conditioning)
-        let loop = DenoisingLoop(plan: plan, conditioning: conditioning)
+        let loop = DenoisingLoop(plan: plan, conditionings: [conditioning])
         let noise = InitialNoise.native.latent(
             channels: 4, height: plan.noise.height, width: plan.noise.width,
             seed: plan.request.seed)
@@ -59,12 +59,12 @@ private struct OneByOne: TaskExecutor {
 
     func execute(
         _ items: WorkList,
-        conditioning: Conditioning,
+        conditionings: [Conditioning],
         deliver: (_ position: Int, _ answer: WorkAnswer) async throws -> Void
     ) async throws {
         for position in 0..<items.count {
             let answer = try await host.compute(
-                items[position], conditioning: conditioning.fingerprint)
+                items[position], conditioning: conditionings[0].fingerprint)
             try await deliver(position, answer)
         }
     }

@@ -37,6 +37,23 @@ private let mistakes: [Mistake] = [
         name: "an unknown scheduler", arguments: ["--scheduler", "magic"], status: 64,
         mentions: ["magic", "euler"]),
     Mistake(
+        name: "a region that is no region", arguments: ["--region", "0,0,8:a moon"], status: 64,
+        mentions: ["x,y,width,height:text", "0,0,8:a moon"]),
+    Mistake(
+        name: "a region that shows nothing", arguments: ["--region", "0,0,8,8:"], status: 64,
+        mentions: ["x,y,width,height:text"]),
+    Mistake(
+        name: "an empty region", arguments: ["--region", "0,0,0,8:a moon"], status: 64,
+        mentions: ["region 1", "0×8"]),
+    Mistake(
+        name: "a region beyond the picture",
+        arguments: ["--region", "0,0,8,8:a moon", "--region", "0,0,99999,8:a sun"], status: 64,
+        mentions: ["region 2", "99999×8"]),
+    Mistake(
+        name: "a region for a method that has none",
+        arguments: ["--region", "0,0,8,8:a moon", "--method", "cutdiffusion"], status: 64,
+        mentions: ["region", "cutdiffusion"]),
+    Mistake(
         name: "a negative worker count", arguments: ["--workers", "-1"], status: 64,
         mentions: ["workers"]),
     Mistake(

@@ -40,16 +40,43 @@ struct GenerateTests {
         #expect(try folder.contents == ["0.png", "1.png", "3.png"])
     }
 
-    @Test("a worker killed in mid-run changes nothing in the picture")
-    func killedWorker() async throws {
+    /// Two regions, each with a text of its own, and one for the rest.
+    private static let regions = [
+        "--method", "multidiffusion", "--region", "0,0,160,256:a sunset with an orange sky",
+        "--region", "128,0,128,200:a night with a full moon",
+    ]
+
+    @Test("0, 1 and 3 workers make the same bytes of a picture with regions")
+    func regionsOnAnyWorkers() async throws {
         let folder = try TemporaryFolder()
-        let quiet = try await CommandLineTool.run(quickRun(to: folder.file("quiet.png")))
+        var pictures: [Data] = []
+        for workers in [0, 1, 3] {
+            let path = folder.file("\(workers).png")
+            let outcome = try await CommandLineTool.run(
+                quickRun(to: path, ["--workers", "\(workers)"] + Self.regions))
+            try #require(outcome.status == 0, "\(outcome)")
+            pictures.append(try Data(contentsOf: URL(fileURLWithPath: path)))
+        }
+        #expect(pictures[0] == pictures[1])
+        #expect(pictures[0] == pictures[2])
+        let plain = try await CommandLineTool.run(
+            quickRun(to: folder.file("plain.png"), ["--method", "multidiffusion"]))
+        try #require(plain.status == 0, "\(plain)")
+        #expect(
+            try Data(contentsOf: URL(fileURLWithPath: folder.file("plain.png"))) != pictures[0])
+    }
+
+    @Test(
+        "a worker killed in mid-run changes nothing in the picture", arguments: [[], Self.regions])
+    func killedWorker(more: [String]) async throws {
+        let folder = try TemporaryFolder()
+        let quiet = try await CommandLineTool.run(quickRun(to: folder.file("quiet.png"), more))
         try #require(quiet.status == 0, "\(quiet)")
 
         let marker = "TESSERA_TEST_MARK=\(UUID().uuidString)"
         let parts = marker.split(separator: "=").map(String.init)
         let tool = try await RunningTool(
-            quickRun(to: folder.file("killed.png"), ["--workers", "2", "--json"]),
+            quickRun(to: folder.file("killed.png"), ["--workers", "2", "--json"] + more),
             environment: [parts[0]: parts[1]]
         )
         try #require(try await tool.hasShown("\"event\":\"step\""))

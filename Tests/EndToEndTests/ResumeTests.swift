@@ -50,6 +50,30 @@ struct ResumeTests {
         #expect(try folder.contents == ["a.png", "state"])
     }
 
+    @Test("killed with regions whose texts are their own, it goes on to the same bytes")
+    func killedWithRegions() async throws {
+        let folder = try TemporaryFolder()
+        func run(_ name: String, _ more: [String]) async throws -> CommandLineTool.Outcome {
+            try await CommandLineTool.run(
+                [
+                    "generate", "--prompt", "hills at dawn", "--size", "256x256", "--steps", "4",
+                    "--method", "multidiffusion", "--region", "0,0,128,256:a full moon", "--seed",
+                    "11", "--threads", "1", "--json", "--output", folder.file(name),
+                ] + more)
+        }
+        let quiet = try await run("quiet.png", [])
+        try #require(quiet.status == 0, "\(quiet)")
+        let state = ["--state-dir", folder.file("state")]
+        let killed = try await run("a.png", state + ["--fault", "step:kill@2"])
+        try #require(killed.status == 128 + SIGKILL, "\(killed)")
+        let resumed = try await run("a.png", state + ["--resume", "--workers", "1"])
+        try #require(resumed.status == 0, "\(resumed)")
+        #expect(resumed.events("step").compactMap(\.done).last == 4)
+        #expect(
+            FileManager.default.contentsEqual(
+                atPath: folder.file("quiet.png"), andPath: folder.file("a.png")))
+    }
+
     @Test("killed in the middle of a step it goes on with the tasks that are missing")
     func middleOfAStep() async throws {
         let folder = try TemporaryFolder()

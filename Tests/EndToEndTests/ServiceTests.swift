@@ -125,6 +125,33 @@ private func tile(_ tile: Int) -> String { "{\"done\":\(tile),\"event\":\"tile\"
 
 @Suite("A coordinator that stays up", .watched, .serialized, .timeLimit(.minutes(10)))
 struct ServiceTests {
+    @Test("a submitted picture with regions is the one that generate makes")
+    func regions() async throws {
+        let service = try Service()
+        let picture = [
+            "--prompt", "hills at dawn", "--size", "256x256", "--steps", "2", "--method",
+            "multidiffusion", "--region", "0,0,128,256:a full moon", "--seed", "11",
+        ]
+        let quiet = try await CommandLineTool.run(
+            ["generate", "--output", service.folder.file("quiet.png")] + picture)
+        try #require(quiet.status == 0, "\(quiet)")
+        let coordinator = try await service.coordinator()
+        func submit(_ id: String, _ more: [String]) async throws -> CommandLineTool.Outcome {
+            try await CommandLineTool.run(
+                [
+                    "submit", "--state-dir", service.state, "--output",
+                    service.folder.file("\(id).png"), "--id", id, "--timeout", "60", "--watch",
+                ] + picture + more)
+        }
+        let good = try await submit("good", [])
+        #expect(good.status == 0, "\(good)")
+        #expect(try service.picture("good") == service.picture("quiet"))
+        let outside = try await submit("outside", ["--region", "200,0,128,256:a sunset"])
+        #expect(outside.status == 64, "\(outside)")
+        #expect(outside.errors.contains("region 2"), "\(outside)")
+        try await service.stop(coordinator, status: 0)
+    }
+
     @Test(
         "matrix row 29: a coordinator killed with a job at work and one waiting goes on by itself",
         arguments: [step(2), step(5), tile(3)])

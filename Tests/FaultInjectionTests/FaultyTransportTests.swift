@@ -212,7 +212,7 @@ struct FaultyTransportTests {
                 }
             }
             try await coordinator.executor.execute(
-                WorkList(items), conditioning: someConditioning
+                WorkList(items), conditionings: [someConditioning]
             ) { position, answer in
                 found.withLock { $0[items[position].index] = answer }
             }

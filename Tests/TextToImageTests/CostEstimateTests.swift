@@ -35,7 +35,7 @@ struct CostEstimateTests {
         let generator = try studio.generator(width: 300, height: 256, method: method)
         let (picture, model) = (generator.picture, TimedModel())
         let estimate = try await CostEstimate.measure(
-            picture, on: model, with: generator.conditioning,
+            picture, on: model, with: generator.conditionings[0],
             now: { model.seconds.withLock { $0 } })
         var expected = Double(picture.tiles.count) * 0.1
         let onTheWay = picture.plan.tilesOnTheWay

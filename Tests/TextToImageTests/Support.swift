@@ -48,7 +48,7 @@ final class ToyExecutor: TaskExecutor {
 
     func execute(
         _ items: WorkList,
-        conditioning: Conditioning,
+        conditionings: [Conditioning],
         deliver: (_ position: Int, _ answer: WorkAnswer) async throws -> Void
     ) async throws {
         let positions = Array(0..<items.count)
@@ -140,7 +140,9 @@ final class ToyStudio: Sendable {
             hiddenStates: Tensor(zeros: Shape(77, 4)), pooled: Tensor(zeros: Shape(4)))
         return ImageGenerator(
             picture: picture,
-            conditioning: Conditioning(prompt: embedding, negative: embedding),
+            conditionings: Array(
+                repeating: Conditioning(prompt: embedding, negative: embedding),
+                count: picture.plan.promptCount),
             openPicture: openPicture)
     }
 

@@ -35,7 +35,7 @@ private struct Painting: Sendable {
                 method: "direct")
             let generator = ImageGenerator(
                 picture: try PicturePlan(request: request, model: folder),
-                conditioning: conditioning)
+                conditionings: [conditioning])
             return try await generator.denoise(
                 from: generator.initialState(noise: generator.picture.initialNoise(from: nil)),
                 with: LocalExecutor(model: model), onProgress: { _ in })

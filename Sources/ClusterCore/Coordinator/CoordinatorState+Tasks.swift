@@ -172,11 +172,12 @@ extension CoordinatorState {
 
     // MARK: Handing out
 
-    /// Gives waiting tasks to workers with credit, jobs in the order they were opened.
+    /// Gives waiting tasks to workers with credit, jobs in the order they were opened. Whoever is
+    /// idle then has nothing better to do than to hurry what others hold.
     mutating func dispatch(at now: Instant) {
         defer { roster.noteRunning(at: now) }
+        for job in jobs.keys { dispatchQueue(of: job, at: now) }
         for job in jobs.keys {
-            dispatchQueue(of: job, at: now)
             recallPrefetched(of: job, at: now)
             speculate(on: job, at: now)
         }

@@ -291,20 +291,26 @@ package struct WorkerState: Sendable {
             effects.append(.forget(digest))
         } else {
             prepared.append(digest)
-            let inUse = Set(jobs.values)
-            if prepared.count > limits.maximumConditionings,
-                let position = prepared.firstIndex(where: { !inUse.contains($0) })
-            {
-                effects.append(.forget(prepared.remove(at: position)))
-            }
+            dropUnusedConditionings()
         }
         for (job, wanted) in jobs where wanted == digest {
             send(.jobReady(job, problem: problem))
         }
     }
 
+    /// A picture may have more texts than are kept: they go when it is over.
+    private mutating func dropUnusedConditionings() {
+        let inUse = Set(jobs.values)
+        while prepared.count > limits.maximumConditionings,
+            let position = prepared.firstIndex(where: { !inUse.contains($0) })
+        {
+            effects.append(.forget(prepared.remove(at: position)))
+        }
+    }
+
     private mutating func close(_ job: JobID) {
         jobs[job] = nil
+        dropUnusedConditionings()
         dropKept { $0.task.job == job }
         for attempt in waiting where attempt.task.job == job { cancel(attempt) }
         for attempt in running where attempt.task.job == job { cancel(attempt) }

@@ -16,7 +16,7 @@ struct CanvasEntry {
     /// encoded on the way. Throws what the executor and the picture throw and ``DenoisingError``.
     func state(
         after previous: DenoisingState, with executor: some TaskExecutor,
-        conditioning: Conditioning, onTile: (_ done: Int, _ count: Int) async throws -> Void
+        conditionings: [Conditioning], onTile: (_ done: Int, _ count: Int) async throws -> Void
     ) async throws -> DenoisingState {
         var latent = previous.canvas.cropped(to: plan.extentBefore(phase: phase))
         let noise = phase == 0 ? latent : nil
@@ -26,13 +26,13 @@ struct CanvasEntry {
             case .encode(let source, let size):
                 let encoding = PictureEncoding(
                     of: source, size: size, to: plan.tiles(ofPhase: phase))
-                latent = try await encoded(encoding, executor, conditioning, onTile: onTile)
+                latent = try await encoded(encoding, executor, conditionings, onTile: onTile)
             case .redraw(_, let sharpening):
                 let redrawing = Redrawing(
                     from: plan.phases[phase - 1].latent, to: planned.latent,
                     model: plan.request.model, sharpening: sharpening)
                 latent = try await redrawing.redraw(
-                    latent, with: executor, conditioning: conditioning, onTile: onTile)
+                    latent, with: executor, conditionings: conditionings, onTile: onTile)
             case .boost(let factor, let low):
                 let coarse = latent.lowPassed(to: low)
                 latent = coarse.combined(with: latent) { $0 + Float(factor) * ($1 - $0) }
@@ -68,7 +68,7 @@ struct CanvasEntry {
     }
 
     private func encoded(
-        _ encoding: PictureEncoding, _ executor: some TaskExecutor, _ conditioning: Conditioning,
+        _ encoding: PictureEncoding, _ executor: some TaskExecutor, _ conditionings: [Conditioning],
         onTile: (_ done: Int, _ count: Int) async throws -> Void
     ) async throws -> Latent {
         guard let openPicture else { throw DenoisingError.pictureMissing }
@@ -76,7 +76,7 @@ struct CanvasEntry {
         var done = 0
         try await onTile(done, encoding.target.count)
         return try await encoding.encode(
-            with: executor, conditioning: conditioning,
+            with: executor, conditionings: conditionings,
             onTile: {
                 done += 1
                 try await onTile(done, encoding.target.count)

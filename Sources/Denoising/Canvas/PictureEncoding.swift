@@ -37,7 +37,7 @@ struct PictureEncoding {
     /// `onTile` runs after each tile that is encoded; `nextBand` gives the picture from its top.
     /// Throws ``DenoisingError`` and what the executor and the closures throw.
     func encode(
-        with executor: some TaskExecutor, conditioning: Conditioning,
+        with executor: some TaskExecutor, conditionings: [Conditioning],
         onTile: () async throws -> Void, nextBand: () async throws -> RGBImage
     ) async throws -> Latent {
         var picture = ResizedBand(self)
@@ -50,7 +50,7 @@ struct PictureEncoding {
                 picture.add(try await nextBand())
             }
             let tiles = try await executor.answers(
-                to: tasks(picture, row: row), in: target, conditioning: conditioning,
+                to: tasks(picture, row: row), in: target, conditionings: conditionings,
                 onTile: onTile, { try target.encoded($0) })
             result.append(joiner.add(rowOfTiles: tiles))
         }

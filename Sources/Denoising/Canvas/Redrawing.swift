@@ -28,7 +28,7 @@ struct Redrawing {
     /// `onTile` hears how many tiles are decoded and encoded. Throws ``DenoisingError`` and what
     /// the executor throws.
     func redraw(
-        _ latent: Latent, with executor: some TaskExecutor, conditioning: Conditioning,
+        _ latent: Latent, with executor: some TaskExecutor, conditionings: [Conditioning],
         onTile: (_ done: Int, _ count: Int) async throws -> Void
     ) async throws -> Latent {
         let count = source.count + target.count
@@ -42,10 +42,10 @@ struct Redrawing {
         let encoding = PictureEncoding(
             of: source.pixels, size: target.pixels, to: target, sharpening: sharpening)
         return try await encoding.encode(
-            with: executor, conditioning: conditioning, onTile: { try await advance() }
+            with: executor, conditionings: conditionings, onTile: { try await advance() }
         ) {
             let tiles = try await executor.answers(
-                to: decoding(latent, from: row), in: source, conditioning: conditioning,
+                to: decoding(latent, from: row), in: source, conditionings: conditionings,
                 onTile: { try await advance() }, { try source.decoded($0) })
             row += tiles.count / source.columns
             return RGBImage(

@@ -4,12 +4,12 @@ extension TaskExecutor {
     /// The answers to tiles of a grid, in the list's order. `check` refuses what does not fit;
     /// `onTile` runs after each. Throws ``DenoisingError`` and what this executor throws.
     func answers<Answer>(
-        to items: WorkList, in grid: TileGrid, conditioning: Conditioning,
+        to items: WorkList, in grid: TileGrid, conditionings: [Conditioning],
         onTile: () async throws -> Void, _ check: (WorkAnswer) throws -> Answer
     ) async throws -> [Answer] {
         var answers = [Answer?](repeating: nil, count: items.count)
         do {
-            try await execute(items, conditioning: conditioning) { position, answer in
+            try await execute(items, conditionings: conditionings) { position, answer in
                 guard answers.indices.contains(position) else {
                     throw DenoisingError.unsuitableTile("there is no tile \(position)")
                 }

@@ -85,19 +85,34 @@ package struct OverlapAccumulator: Sendable {
     /// The mean. Traps where nothing was added: a plan's `validate` proves that cannot be.
     package func average() -> Latent {
         var result = sum
-        forEachMean { result.values[$0] = $1 }
+        forEachMean(at: weights.indices) { result.values[$0] = $1 }
         return result
     }
 
-    /// `mixture` and so much of the mean, without room for the mean itself.
-    func mixed(into mixture: consuming Latent, share: Float) -> Latent {
+    /// `mixture` and so much of the mean, where the mask counts, without room for the mean itself.
+    /// Traps where the mask counts and nothing was added.
+    func mixed(into mixture: consuming Latent, share: Float, mask: RegionMask? = nil) -> Latent {
         var result = mixture
-        forEachMean { result.values[$0] += share * $1 }
+        guard let mask else {
+            forEachMean(at: weights.indices) { result.values[$0] += share * $1 }
+            return result
+        }
+        for row in 0..<sum.height {
+            for (column, part) in mask.shares(ofRow: row, width: sum.width).enumerated()
+            where part > 0 {
+                let position = row * sum.width + column
+                forEachMean(at: position..<position + 1) {
+                    result.values[$0] += share * part * $1
+                }
+            }
+        }
         return result
     }
 
-    private func forEachMean(_ visit: (_ index: Int, _ mean: Float) -> Void) {
-        for position in weights.indices {
+    private func forEachMean(
+        at positions: Range<Int>, _ visit: (_ index: Int, _ mean: Float) -> Void
+    ) {
+        for position in positions {
             let weight = weights[position]
             precondition(weight > 0, "no view covers position \(position)")
             for index in stride(from: position, to: sum.values.count, by: weights.count) {

@@ -67,7 +67,8 @@ struct StepMerger {
     consuming func prediction() -> Latent {
         precondition(mergedTasks == step.taskCount, "all tasks are merged")
         guard let mixed else { return sum.average() }
-        return sum.mixed(into: mixed, share: Float(step.groups[group].share))
+        let last = step.groups[group]
+        return sum.mixed(into: mixed, share: Float(last.share), mask: last.mask)
     }
 
     /// Mixes the group whose views are all merged with the ones before it.
@@ -75,6 +76,7 @@ struct StepMerger {
         let before =
             mixed.take()
             ?? Latent(zeros: sum.sum.channels, height: sum.sum.height, width: sum.sum.width)
-        mixed = sum.mixed(into: before, share: Float(step.groups[group].share))
+        let merged = step.groups[group]
+        mixed = sum.mixed(into: before, share: Float(merged.share), mask: merged.mask)
     }
 }

@@ -54,6 +54,7 @@ package enum MethodOption: String, CaseIterable, Sendable {
     case structureSteps = "a number of structure steps"
     case interaction = "pixel interaction"
     case compatibility = "compatibility with published code"
+    case regions = "a region with a prompt of its own"
 
     /// Those of methods that refine in overlapping windows.
     static let ofRefiningWindows: [MethodOption] = [
@@ -85,6 +86,46 @@ extension PlanRequest {
         if let option = others.first(where: has) {
             throw .optionWithoutEffect(option.rawValue, method: method.name)
         }
+        try checkRegions()
+    }
+
+    private func checkRegions() throws(PlanningError) {
+        guard regions.count <= PlanLimits.regions else {
+            throw .tooManyRegions(regions.count, limit: PlanLimits.regions)
+        }
+        for (number, region) in zip(1..., regions) {
+            guard region.width > 0, region.height > 0 else { throw .emptyRegion(number, region) }
+            // Compared without a sum, which may not fit.
+            guard region.x >= 0, region.y >= 0, region.width <= width, region.height <= height,
+                region.x <= width - region.width, region.y <= height - region.height
+            else { throw .regionOutside(number, region, height: height, width: width) }
+        }
+    }
+
+    /// The regions on a canvas whose top left corner is a latent of the picture: every cell that one
+    /// of its pixels lies in. What reaches the latent's right or lower side goes on to the canvas's.
+    func regions(on canvas: Extent, within latent: Extent) -> [Rectangle] {
+        func span(
+            _ pixels: Range<Int>, _ side: Int, of whole: Int, on canvas: Int
+        ) -> Range<Int> {
+            let length = whole * model.scaleFactor
+            let end = (pixels.upperBound * side + length - 1) / length
+            return pixels.lowerBound * side / length..<(end >= side ? canvas : end)
+        }
+        return regions.map { region in
+            let columns = span(
+                region.columns, latent.width, of: self.latent.width, on: canvas.width)
+            let rows = span(
+                region.rows, latent.height, of: self.latent.height, on: canvas.height)
+            return Rectangle(
+                x: columns.lowerBound, y: rows.lowerBound, width: columns.count, height: rows.count)
+        }
+    }
+
+    /// A group of windows, or one for each region and what is outside of them.
+    func split(_ group: ViewGroup, on canvas: Extent, within latent: Extent) -> [ViewGroup] {
+        regions.isEmpty
+            ? [group] : group.split(by: regions(on: canvas, within: latent), on: canvas)
     }
 
     /// What starts from noise is as large as the model was trained on; a picture has its shape.
@@ -113,6 +154,7 @@ extension PlanRequest {
         case .stride: stride != nil
         case .jitter: jitter != nil
         case .windowCrops: windowCrops != nil
+        case .regions: !regions.isEmpty
         }
     }
 
@@ -150,13 +192,12 @@ extension PlanRequest {
         let steps: PhaseSchedule
         if let schedule { steps = schedule } else { steps = try self.schedule() }
         let grid = wholeGrid(of: latent)
+        let group = ViewGroup(
+            geometry: .windows(grid), conditioning: viewConditioning,
+            guidanceScale: guidanceScale, feather: feather)
         let stage = PlanStage(
             name: name, steps: 0..<steps.count,
-            groups: [
-                ViewGroup(
-                    geometry: .windows(grid), conditioning: viewConditioning,
-                    guidanceScale: guidanceScale, feather: feather)
-            ])
+            groups: split(group, on: grid.canvas, within: latent))
         return PlanPhase(
             name: name, latent: latent, canvas: grid.canvas, schedule: steps, stages: [stage])
     }

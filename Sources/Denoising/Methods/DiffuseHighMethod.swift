@@ -9,7 +9,7 @@
 package struct DiffuseHighMethod: DenoisingMethod {
     package let name = "diffusehigh"
     package let summary = "native, then twice, three times … the side, sharpened, its low band held"
-    package let options: [MethodOption] = MethodOption.ofRefiningWindows
+    package let options: [MethodOption] = MethodOption.ofRefiningWindows + [.regions]
 
     private static let sharpening = 1.0
 
@@ -33,7 +33,7 @@ package struct DiffuseHighMethod: DenoisingMethod {
         let count = max(1, (request.steps * 3 + 5) / 10)
         let held = max(1, (count + 1) / 3)
         let schedule = try request.sampler.schedule(length: request.steps, last: count)
-        let groups = [request.refiningGroup(grid)]
+        let groups = request.refiningGroups(grid, within: latent)
         var stages = [
             PlanStage(
                 name: "structure", steps: 0..<held, groups: groups, after: [.swapBand("guide")])

@@ -3,7 +3,7 @@
 package struct DirectMethod: DenoisingMethod {
     package let name = "direct"
     package let summary = "the whole picture at once: repeats itself above the native size"
-    package let options: [MethodOption] = []
+    package let options: [MethodOption] = [.regions]
 
     package init() {}
 

@@ -12,7 +12,7 @@ internal import Sampling
 package struct PixelRushMethod: DenoisingMethod {
     package let name = "pixelrush"
     package let summary = "as upscale, each enlargement inverted to a quarter of the noise"
-    package let options: [MethodOption] = MethodOption.ofRefiningWindows
+    package let options: [MethodOption] = MethodOption.ofRefiningWindows + [.regions]
 
     /// 1 − λ.
     private static let injection = 0.05

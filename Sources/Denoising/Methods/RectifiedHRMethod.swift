@@ -9,7 +9,7 @@
 package struct RectifiedHRMethod: DenoisingMethod {
     package let name = "rectifiedhr"
     package let summary = "one run on a canvas that grows near the end, with growing guidance"
-    package let options: [MethodOption] = MethodOption.ofRefiningWindows
+    package let options: [MethodOption] = MethodOption.ofRefiningWindows + [.regions]
 
     package init() {}
 
@@ -51,7 +51,7 @@ package struct RectifiedHRMethod: DenoisingMethod {
         let guidance = request.guidanceScale + (last - request.guidanceScale) * share
         let stage = PlanStage(
             name: "denoising", steps: 0..<schedule.count,
-            groups: [request.refiningGroup(grid, guidanceScale: guidance)])
+            groups: request.refiningGroups(grid, within: latent, guidanceScale: guidance))
         return PlanPhase(
             name: "enlargement \(number)", latent: latent, canvas: grid.canvas,
             entry: [.redraw(picture: request.pixels(of: latent)), .renoise],

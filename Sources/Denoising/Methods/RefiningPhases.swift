@@ -34,6 +34,14 @@ extension PlanRequest {
             feather: feather ?? .uniform, share: share)
     }
 
+    /// Likewise, one group for each region of the picture and what is outside of them.
+    func refiningGroups(
+        _ grid: WindowGrid, within latent: Extent, guidanceScale: Double? = nil
+    ) -> [ViewGroup] {
+        split(
+            refiningGroup(grid, guidanceScale: guidanceScale), on: grid.canvas, within: latent)
+    }
+
     /// The plain sampler on the first of `sizes`, then an enlargement to each other one, made by its
     /// name, the size before and its own.
     func cascade(

@@ -9,7 +9,7 @@
 package struct ScaleDiffMethod: DenoisingMethod {
     package let name = "scalediff"
     package let summary = "as upscale, with the low frequencies of the latent as a guide"
-    package let options: [MethodOption] = MethodOption.ofRefiningWindows
+    package let options: [MethodOption] = MethodOption.ofRefiningWindows + [.regions]
 
     package init() {}
 
@@ -33,7 +33,7 @@ package struct ScaleDiffMethod: DenoisingMethod {
         let low = Extent(height: max(1, latent.height / 8), width: max(1, latent.width / 8))
         let stage = PlanStage(
             name: "refinement", steps: 0..<schedule.count,
-            groups: [request.refiningGroup(grid)],
+            groups: request.refiningGroups(grid, within: latent),
             after: [.holdLow("low", weight: .remainingNoise)])
         return PlanPhase(
             name: name, latent: latent, canvas: grid.canvas,

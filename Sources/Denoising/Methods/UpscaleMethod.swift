@@ -14,7 +14,7 @@ internal import Sampling
 package struct UpscaleMethod: DenoisingMethod {
     package let name = "upscale"
     package let summary = "a native picture, enlarged and refined in turn: one scene at any size"
-    package let options: [MethodOption] = [.image] + MethodOption.ofRefiningWindows
+    package let options: [MethodOption] = [.image] + MethodOption.ofRefiningWindows + [.regions]
 
     /// Contrast of what the enlarged latent has above half its resolution: enlarging loses some.
     private static let boost = 1.2
@@ -73,7 +73,8 @@ package struct UpscaleMethod: DenoisingMethod {
                 guidanceScale: request.refinementGuidanceScale ?? request.guidanceScale)
             : request.refiningGroup(grid)
         let stage = PlanStage(
-            name: "refinement", steps: 0..<schedule.count, groups: [group],
+            name: "refinement", steps: 0..<schedule.count,
+            groups: request.split(group, on: grid.canvas, within: latent),
             after: isHeld ? [.holdLow("low")] : [])
         return PlanPhase(
             name: name, latent: latent, canvas: grid.canvas, entry: entry + [.renoise],

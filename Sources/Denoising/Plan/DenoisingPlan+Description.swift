@@ -63,9 +63,19 @@ extension ViewGroup {
         case .shifted(let grid):
             views = "\(grid.count) windows of \(grid.window), shifted together"
         }
-        return views + (source == .canvas ? "" : ", \(source)")
+        return views + (prompt == 0 ? "" : " of the text of region \(prompt)")
+            + (mask.map { ", \($0.summary)" } ?? "") + (source == .canvas ? "" : ", \(source)")
             + (share == .one ? "" : ", share \(share)")
             + ", guidance \(guidanceScale), told \(conditioning.rawValue)"
+    }
+}
+
+extension RegionMask {
+    /// `in 32×64 at (0, 0)`, in latents, from the left and the top.
+    fileprivate var summary: String {
+        guard let region else { return "outside of regions" }
+        let own = regions[region]
+        return "in \(own.width)×\(own.height) at (\(own.x), \(own.y))"
     }
 }
 

@@ -63,7 +63,7 @@ extension DenoisingPlan {
         guard step.groups.count == stage.groups.count, !step.groups.isEmpty else {
             throw .brokenPlan("step \(step.number) has \(step.groups.count) groups")
         }
-        guard abs(step.groups.reduce(0) { $0 + $1.share } - 1) < 1e-9 else {
+        guard areWhole(step.groups, on: phases[step.phase].canvas) else {
             throw .brokenPlan("step \(step.number): the groups' shares do not add up to 1")
         }
         var firstTask = 0
@@ -71,6 +71,17 @@ extension DenoisingPlan {
             try validate(planned, of: group, firstTask: firstTask, step: step.number)
             firstTask = planned.tasks.upperBound
         }
+    }
+
+    /// Whether the groups' shares add up to 1 at every position: those of groups that count
+    /// everywhere, or 1 each of all masks of some regions.
+    private func areWhole(_ groups: [GroupPlan], on canvas: Extent) -> Bool {
+        let masks = groups.compactMap(\.mask)
+        guard let first = masks.first else {
+            return abs(groups.reduce(0) { $0 + $1.share } - 1) < 1e-9
+        }
+        return groups.allSatisfy { $0.share == 1 }
+            && groups.map(\.mask) == RegionMask.all(of: first.regions, on: canvas)
     }
 
     private func validate(
@@ -86,7 +97,16 @@ extension DenoisingPlan {
         if case .blurred(let size, let sigma) = planned.source, size % 2 == 0 || !(sigma > 0) {
             throw .brokenPlan("step \(step): a blur of \(size) cells, deviation \(sigma)")
         }
+        guard (0..<promptCount).contains(planned.prompt) else {
+            throw .brokenPlan("step \(step): there is no prompt \(planned.prompt)")
+        }
         guard case .windows(let grid) = group.geometry else { return }
+        guard group.mask == nil else {
+            guard group.isSound(planned.views.map(\.view), seed: request.seed, step: step) else {
+                throw .brokenPlan("step \(step): a window that counts is not asked")
+            }
+            return
+        }
         let windows = planned.views.compactMap { planned -> Window? in
             if case .window(let window) = planned.view { window } else { nil }
         }
@@ -151,6 +171,14 @@ extension DenoisingPlan {
             if !step.isPlain {
                 hash.add("\(group.source)")
                 hash.add(group.share)
+            }
+            if group.prompt > 0 { hash.add("prompt \(group.prompt)") }
+            if let mask = group.mask {
+                for region in mask.regions {
+                    for number in [region.x, region.y, region.width, region.height] {
+                        hash.add(number)
+                    }
+                }
             }
             hash.add(group.guidanceScale)
             hash.add(group.interaction?.mode.rawValue ?? InteractionMode.off.rawValue)

@@ -49,6 +49,9 @@ package struct DenoisingPlan: Equatable, Sendable {
     /// Number of steps of all phases.
     package var stepCount: Int { bounds[phases.count] }
 
+    /// Prompts that its views are asked with: the request's, number 0, and each of its regions'.
+    package var promptCount: Int { request.regions.count + 1 }
+
     /// Views over all steps: network evaluations, each with its unconditional twin if guided.
     package var forwardCount: Int { phases.reduce(0) { $0 + $1.forwardCount } }
 
@@ -162,6 +165,8 @@ package struct DenoisingPlan: Equatable, Sendable {
             share: group.share.value(at: place),
             guidanceScale: group.guidanceScale,
             interaction: group.interaction(seed: request.seed, step: step),
+            prompt: group.prompt,
+            mask: group.mask,
             views: views.enumerated().map { index, view in
                 PlannedView(
                     view: view,

@@ -64,6 +64,12 @@ internal import Tensors
 /// are not repeated), then shifted and scaled to the canvas's mean and deviation.
 /// `guidance_scale` of such a step is the first group's.
 ///
+/// Where regions of the picture have prompts of their own, a step has a group for each, which says
+/// its `prompt` (from 1, in `request.regions`' order, in pixels; 0 is the request's) and `region`,
+/// the only part of the canvas where it counts, in latents; the group with `elsewhere` counts where
+/// no region is. Where regions overlap, each counts alike: the shares of a position's groups are 1
+/// over their number. A single group has neither.
+///
 /// A view is
 /// - `kind: "window"` with `y`, `x`, `height`, `width`: a rectangle of the canvas; one that `wraps`
 ///   goes on behind the canvas's last row and column with its first;
@@ -161,6 +167,7 @@ package struct PlanDocument: Encodable {
             try record.encode(image.extent.width, forKey: "width")
             try record.encodeIfPresent(image.strength, forKey: "strength")
         }
+        if !request.regions.isEmpty { try fields.encode(request.regions, forKey: "regions") }
         try fields.encodeIfPresent(request.compatibility, forKey: "compat")
         try fields.encode(request.viewsPerTask, forKey: "views_per_task")
         try fields.encode(request.model.nativeSide, forKey: "native_window")
@@ -243,7 +250,9 @@ package struct PlanDocument: Encodable {
 
 extension StepPlan {
     /// Whether it has one group, of the canvas: what documents and fingerprints need no groups for.
-    var isPlain: Bool { groups.count == 1 && groups[0].source == .canvas }
+    var isPlain: Bool {
+        groups.count == 1 && groups[0].source == .canvas && groups[0].prompt == 0
+    }
 }
 
 /// A group of views in a ``PlanDocument``.
@@ -255,6 +264,9 @@ private struct GroupRecord: Encodable {
     let share: Double
     let guidanceScale: Double
     let viewCount: Int
+    var prompt: Int?
+    var region: Rectangle?
+    var elsewhere: Bool?
 
     enum CodingKeys: String, CodingKey {
         case source
@@ -263,6 +275,7 @@ private struct GroupRecord: Encodable {
         case share
         case guidanceScale = "guidance_scale"
         case viewCount = "view_count"
+        case prompt, region, elsewhere
     }
 
     init(_ group: GroupPlan) {
@@ -272,5 +285,8 @@ private struct GroupRecord: Encodable {
             source = "blurred"
             (self.kernelSize, self.sigma) = (kernelSize, sigma)
         }
+        if group.prompt > 0 { prompt = group.prompt }
+        guard let mask = group.mask else { return }
+        if let number = mask.region { region = mask.regions[number] } else { elsewhere = true }
     }
 }

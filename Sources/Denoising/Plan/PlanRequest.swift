@@ -94,6 +94,8 @@ package struct PlanRequest: Equatable, Sendable {
     package var feather: Feather?
     /// The picture to start from; nil starts from noise alone.
     package var image: StartImage?
+    /// Parts of the picture, in pixels, that have prompts of their own, number 1 and on.
+    package var regions: [Rectangle]
     /// Nil is the corrected method.
     package var compatibility: Compatibility?
     /// How many views of a step one task carries; part of the plan, never of the cluster.
@@ -117,6 +119,7 @@ package struct PlanRequest: Equatable, Sendable {
         interaction: InteractionMode? = nil,
         feather: Feather? = nil,
         image: StartImage? = nil,
+        regions: [Rectangle] = [],
         compatibility: Compatibility? = nil,
         viewsPerTask: Int = 1
     ) {
@@ -137,6 +140,7 @@ package struct PlanRequest: Equatable, Sendable {
         self.interaction = interaction
         self.feather = feather
         self.image = image
+        self.regions = regions
         self.compatibility = compatibility
         self.viewsPerTask = viewsPerTask
     }

@@ -23,6 +23,12 @@ package enum PlanningError: Error, Equatable, CustomStringConvertible {
     case invalidViewsPerTask(Int)
     /// The option means nothing to this method.
     case optionWithoutEffect(String, method: String)
+    /// A region of the picture has no pixel; regions are counted from 1.
+    case emptyRegion(Int, Rectangle)
+    /// A region of the picture goes beyond it.
+    case regionOutside(Int, Rectangle, height: Int, width: Int)
+    /// More regions than ``PlanLimits/regions``.
+    case tooManyRegions(Int, limit: Int)
     /// The published code only knows multiples of the native size.
     case notMultiplesOfNative(height: Int, width: Int, nativePixels: Int)
     /// A plan broke its own promise; says which view of which step. A defect, not bad input.
@@ -63,6 +69,15 @@ package enum PlanningError: Error, Equatable, CustomStringConvertible {
             "a task carries at least 1 view, got \(count)"
         case .optionWithoutEffect(let option, let method):
             "\(option) means nothing to the method \(method); leave it out"
+        case .emptyRegion(let number, let region):
+            "region \(number) is \(region.width)×\(region.height) pixels; give it a width and a "
+                + "height above 0"
+        case .regionOutside(let number, let region, let height, let width):
+            "region \(number), \(region.width)×\(region.height) pixels from (\(region.x), "
+                + "\(region.y)), goes beyond the picture of \(width)×\(height); move it or make it "
+                + "smaller"
+        case .tooManyRegions(let count, let limit):
+            "\(count) regions are too many; a picture can have at most \(limit)"
         case .notMultiplesOfNative(let height, let width, let native):
             "the published code only makes sizes that are multiples of \(native) pixels, not "
                 + "\(width)×\(height); change the size or leave the compatibility out"
@@ -80,6 +95,8 @@ package enum PlanLimits {
     package static let viewsPerStep = 1 << 20
     /// Of all steps: a plan is walked through before it is begun.
     package static let views = 1 << 27
+    /// Of a picture, each with a text that workers keep.
+    package static let regions = 16
     /// Patches are counted in 16 bits.
     package static let patches = 1 << 16
 }

@@ -28,6 +28,10 @@ package struct GroupPlan: Hashable, Sendable {
     package let guidanceScale: Double
     /// The exchange between its lattices.
     package let interaction: PixelInteraction?
+    /// Number of the prompt that its views are asked with, which is that of its conditioning.
+    package let prompt: Int
+    /// Where on the canvas it counts; nil is everywhere.
+    package let mask: RegionMask?
     /// In the order in which they are merged.
     package let views: [PlannedView]
 

@@ -41,12 +41,23 @@ package struct ViewGroup: Hashable, Sendable {
     package let guidanceScale: Double
     /// How the positions of a window count; lattices meet nowhere.
     package let feather: Feather
-    /// What it counts beside the other groups; those of a stage add up to 1 in every step.
+    /// What it counts beside the other groups; those of a stage add up to 1 in every step, or are 1
+    /// each and masked.
     package let share: StepWeight
+    /// Number of the prompt that its views are asked with: 0 is the request's, the others are its
+    /// regions', counted from 1.
+    package let prompt: Int
+    /// Where on the canvas it counts; nil is everywhere. Windows that never reach there are not
+    /// asked.
+    package let mask: RegionMask?
+    /// Numbers of the windows that are asked, among the geometry's; nil is all.
+    private let asked: [Int]?
 
+    /// Traps when what is masked is no windows.
     package init(
         geometry: Geometry, source: ViewSource = .canvas, conditioning: ConditioningRule,
-        guidanceScale: Double, feather: Feather = .uniform, share: StepWeight = .one
+        guidanceScale: Double, feather: Feather = .uniform, share: StepWeight = .one,
+        prompt: Int = 0, mask: RegionMask? = nil
     ) {
         self.geometry = geometry
         self.source = source
@@ -54,10 +65,20 @@ package struct ViewGroup: Hashable, Sendable {
         self.guidanceScale = guidanceScale
         self.feather = feather
         self.share = share
+        self.prompt = prompt
+        self.mask = mask
+        asked = mask.map { mask in
+            guard case .windows(let grid) = geometry else {
+                preconditionFailure("only windows are masked")
+            }
+            return grid.reaches.enumerated().filter { mask.counts(in: $0.element) }.map(\.offset)
+        }
     }
 
     /// Views per step.
-    package var viewCount: Int {
+    package var viewCount: Int { asked?.count ?? wholeCount }
+
+    private var wholeCount: Int {
         switch geometry {
         case .windows(let grid): grid.count
         case .lattices(let grid, _): grid.count
@@ -76,6 +97,11 @@ package struct ViewGroup: Hashable, Sendable {
 
     /// The views of one step, in the order in which they are merged.
     func views(seed: UInt64, step: Int) -> [LatentView] {
+        let all = allViews(seed: seed, step: step)
+        return asked.map { asked in asked.map { all[$0] } } ?? all
+    }
+
+    private func allViews(seed: UInt64, step: Int) -> [LatentView] {
         switch geometry {
         case .windows(let grid): grid.windows(seed: seed, step: step).map { .window($0) }
         case .lattices(let grid, _): grid.lattices.map { .lattice($0) }
@@ -89,4 +115,36 @@ package struct ViewGroup: Hashable, Sendable {
         else { return nil }
         return PixelInteraction(seed: seed, step: step, mode: mode)
     }
+}
+
+// MARK: - Regions
+
+extension ViewGroup {
+    /// The same windows for each of several regions of a canvas, and for what is outside of them.
+    /// Regions and prompts are numbered alike, the background's being 0; what counts nowhere is left
+    /// out, and what counts everywhere needs no mask.
+    func split(by regions: [Rectangle], on canvas: Extent) -> [ViewGroup] {
+        let masks = RegionMask.all(of: regions, on: canvas)
+        return masks.map { mask in
+            ViewGroup(
+                geometry: geometry, source: source, conditioning: conditioning,
+                guidanceScale: guidanceScale, feather: feather, share: share,
+                prompt: mask.region.map { $0 + 1 } ?? 0, mask: masks.count > 1 ? mask : nil)
+        }
+    }
+
+    /// Whether the views of a step are those of the windows that count, of windows that cover the
+    /// canvas.
+    func isSound(_ views: [LatentView], seed: UInt64, step: Int) -> Bool {
+        guard let mask, case .windows(let grid) = geometry else { return true }
+        let windows = grid.windows(seed: seed, step: step)
+        let asked = Set(views)
+        return grid.firstMisplaced(of: windows) == nil
+            && windows.allSatisfy { asked.contains(.window($0)) || !mask.counts(in: $0.rectangle) }
+    }
+}
+
+extension Window {
+    /// Of the canvas, where it does not hang over.
+    fileprivate var rectangle: Rectangle { Rectangle(x: x, y: y, width: width, height: height) }
 }

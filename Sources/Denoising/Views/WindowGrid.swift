@@ -77,6 +77,22 @@ package struct WindowGrid: Hashable, Sendable {
     /// Number of windows, V.
     package var count: Int { rowStarts.count * columnStarts.count }
 
+    /// What each window may see of the canvas, whatever it draws.
+    var reaches: [Rectangle] {
+        let columns = columnStarts.map { reach(from: $0, window.width, on: canvas.width) }
+        return rowStarts.flatMap { start in
+            let rows = reach(from: start, window.height, on: canvas.height)
+            return columns.map {
+                Rectangle(
+                    x: $0.lowerBound, y: rows.lowerBound, width: $0.count, height: rows.count)
+            }
+        }
+    }
+
+    private func reach(from start: Int, _ window: Int, on length: Int) -> Range<Int> {
+        max(0, start - jitter)..<min(length, start + window + jitter)
+    }
+
     /// The windows of one step. Their shifts depend on nothing but seed, step and a window's number.
     package func windows(seed: UInt64, step: Int) -> [Window] {
         let (rows, columns) = starts(seed: seed, step: step)

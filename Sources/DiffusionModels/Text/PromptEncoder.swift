@@ -53,16 +53,34 @@ package struct PromptEncoder: Sendable {
     ///
     /// Blocks the calling thread while the text encoders run.
     package func encode(prompt: String, negativePrompt: String? = nil) -> Result {
-        let (positive, cut) = embedding(of: prompt, called: "prompt")
-        if negativePrompt == nil && forcesZeros {
-            return Result(
-                conditioning: Conditioning(prompt: positive, negative: Self.zeros(like: positive)),
-                truncations: cut)
+        let (conditionings, truncations) = encode(
+            prompt: prompt, regions: [], negativePrompt: negativePrompt)
+        return Result(conditioning: conditionings[0], truncations: truncations)
+    }
+
+    /// Likewise a prompt and what regions of the picture show: the prompt's conditioning, then each
+    /// region's. None of them shall be what the negative prompt says.
+    ///
+    /// Blocks the calling thread while the text encoders run.
+    package func encode(
+        prompt: String, regions: [String], negativePrompt: String?
+    ) -> (conditionings: [Conditioning], truncations: [Truncation]) {
+        let texts =
+            [embedding(of: prompt, called: "prompt")]
+            + regions.enumerated().map { number, text in
+                embedding(of: text, called: "text of region \(number + 1)")
+            }
+        var truncations = texts.flatMap(\.1)
+        let positive = texts[0].0
+        var negative = Self.zeros(like: positive)
+        if negativePrompt != nil || !forcesZeros {
+            let (embedding, cut) = embedding(of: negativePrompt ?? "", called: "negative prompt")
+            negative = embedding
+            truncations += cut
         }
-        let (negative, alsoCut) = embedding(of: negativePrompt ?? "", called: "negative prompt")
-        return Result(
-            conditioning: Conditioning(prompt: positive, negative: negative),
-            truncations: cut + alsoCut)
+        return (
+            texts.map { Conditioning(prompt: $0.0, negative: negative) }, truncations
+        )
     }
 
     private func embedding(

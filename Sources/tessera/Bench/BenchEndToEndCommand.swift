@@ -90,7 +90,7 @@ struct BenchEndToEndCommand: AsyncParsableCommand {
                 reporter.note(picture.request.method)
                 seconds[index].append(
                     try await time(
-                        ImageGenerator(picture: picture, conditioning: conditioning),
+                        ImageGenerator(picture: picture, conditionings: [conditioning]),
                         with: executor, reporter: reporter))
             }
         }

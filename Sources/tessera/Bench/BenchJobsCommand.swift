@@ -124,7 +124,8 @@ struct BenchJobsCommand: AsyncParsableCommand {
             seed: UInt64(number), method: number % 4 == 3 ? "multidiffusion" : "cutdiffusion")
         let picture = try PicturePlan(request: request, model: folder)
         let generator = ImageGenerator(
-            picture: picture, conditioning: encoder.encode(prompt: request.prompt).conditioning)
+            picture: picture,
+            conditionings: [encoder.encode(prompt: request.prompt).conditioning])
         let path = NSTemporaryDirectory() + "tessera-jobs-\(UUID().uuidString).png"
         defer { try? FileManager.default.removeItem(atPath: path) }
         let clock = ContinuousClock()

@@ -39,7 +39,7 @@ enum CoordinatorTarget: FuzzTarget {
 
     private static func ask(_ executor: RemoteExecutor) async throws {
         var answered: Set<Int> = []
-        try await executor.execute(WorkList(items), conditioning: MessageSeeds.conditioning) {
+        try await executor.execute(WorkList(items), conditionings: [MessageSeeds.conditioning]) {
             position, answer in
             let index = items[position].index
             switch answer {

@@ -90,6 +90,8 @@ struct Workload: Hashable, Sendable {
         var decodeTasks: Int
         /// Given up by its user at this step.
         var cancelledAt: Int?
+        /// Texts that its denoising tasks are asked with in turn: a job for each.
+        var texts = 1
     }
 
     var pictures: [Picture]
@@ -134,6 +136,7 @@ struct FaultSchedule: Sendable {
         secondOpinionWait = seed.isMultiple(of: 2) ? .zero : .seconds(30)
         drawWeather()
         drawWorkload(workers: workers)
+        drawTexts(seed: seed)
         natures = (0..<workers).map { drawNature(isFirst: $0 == 0) }
         if random.chance(perMille: 30) { leaveNobodySound() }
         drawFaults(workers: workers)
@@ -196,6 +199,14 @@ struct FaultSchedule: Sendable {
             let step = Int.random(
                 in: 0..<workload.pictures[count - 1].steps.count, using: &random)
             workload.poison = Workload.Poison(picture: count - 1, step: step)
+        }
+    }
+
+    /// From a stream of their own.
+    private mutating func drawTexts(seed: UInt64) {
+        var random = SeededGenerator(seed: ~seed)
+        for number in workload.pictures.indices where random.chance(perMille: 300) {
+            workload.pictures[number].texts = Int.random(in: 2...6, using: &random)
         }
     }
 

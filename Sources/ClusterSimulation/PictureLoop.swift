@@ -25,7 +25,8 @@ struct PictureLoop {
     let workload: Workload
     private var saved = Saved()
     private var batch = Batch()
-    private(set) var job: JobID?
+    /// One for each of the picture's texts; none between pictures.
+    private(set) var jobs: [JobID] = []
     private var round: UInt32 = 0
 
     init(workload: Workload) { self.workload = workload }
@@ -38,8 +39,16 @@ struct PictureLoop {
     /// Whether all answers of the batch were taken.
     var isBatchComplete: Bool { batch.taken == batch.units.count }
 
-    /// What the job's tasks need beside their questions.
-    var conditioning: ContentDigest { ContentDigest(100 + UInt64(saved.picture)) }
+    /// The picture's first job, by which it goes.
+    var job: JobID? { jobs.first }
+
+    /// Texts of the picture.
+    var texts: Int { workload.pictures[saved.picture].texts }
+
+    /// What the tasks of a text's job need beside their questions.
+    func conditioning(of text: Int) -> ContentDigest {
+        ContentDigest(100 + UInt64(saved.picture) + 1000 * UInt64(text))
+    }
 
     /// Whether the picture is given up by its user in this step.
     var isToBeCancelled: Bool {
@@ -48,18 +57,18 @@ struct PictureLoop {
 
     /// The process is gone, with all that was not saved.
     mutating func crash() {
-        job = nil
+        jobs = []
         batch = Batch()
     }
 
-    mutating func open(_ job: JobID) {
-        self.job = job
+    mutating func open(_ jobs: [JobID]) {
+        self.jobs = jobs
         batch = Batch()
     }
 
     /// The tasks of the next step: those of a decode phase that are not done yet.
     mutating func nextBatch() -> [TaskID] {
-        guard let job else { return [] }
+        guard !jobs.isEmpty else { return [] }
         round += 1
         batch = Batch()
         let picture = workload.pictures[saved.picture]
@@ -67,7 +76,8 @@ struct PictureLoop {
         let units = (0..<count).filter { saved.decoded[$0] == nil }
         return units.enumerated().map { position, unit in
             let task = TaskID(
-                job: job, round: round, step: UInt32(saved.step), index: UInt32(position),
+                job: jobs[isDecoding ? 0 : unit % jobs.count], round: round,
+                step: UInt32(saved.step), index: UInt32(position),
                 kind: isDecoding ? .decode : .denoise)
             batch.units[task] = unit
             batch.questions[task] = PureModel.question(unit, step: saved.step, of: saved.latent)

@@ -108,7 +108,7 @@ extension Simulation {
         case .deliver(let attempt): deliver(answer, of: attempt)
         case .fail(let job, let reason):
             tell("  job \(job) fails: \(reason)")
-            if job == loop.job { fail(reason) }
+            if loop.jobs.contains(job) { fail(reason) }
         case .worker(let change): tell("  \(change)")
         case .note(let note): tell("  note: \(note)")
         }
@@ -162,7 +162,7 @@ extension Simulation {
                 attempt, TaskFailure(code: .notFinite, reason: "the answer is not finite"),
                 from: peer)
         }
-        if attempt.task.round == 0, attempt.task.job == loop.job,
+        if attempt.task.round == 0, loop.jobs.contains(attempt.task.job),
             answer != PureModel.answer(to: PureModel.trialQuestion(attempt.task))
         {
             return .unsound(
@@ -212,9 +212,13 @@ extension Simulation {
 
     private mutating func openPicture() {
         guard !loop.isDone else { return }
-        let job = JobID(luck.next())
-        loop.open(job)
-        feed(.open(job, conditioning: loop.conditioning, trial: loop.workload.trial))
+        let jobs = (0..<loop.texts).map { _ in JobID(luck.next()) }
+        loop.open(jobs)
+        for (text, job) in jobs.enumerated() {
+            feed(
+                .open(
+                    job, conditioning: loop.conditioning(of: text), trial: loop.workload.trial))
+        }
         submitStep()
     }
 
@@ -226,7 +230,10 @@ extension Simulation {
             // The life before had everything but the last save.
             return clock.plan(.saved(job, life: coordinator.life), in: .zero)
         }
-        feed(.submit(job, tasks))
+        for job in loop.jobs {
+            let own = tasks.filter { $0.job == job }
+            if !own.isEmpty { feed(.submit(job, own)) }
+        }
     }
 
     private mutating func deliver(_ answer: Content?, of attempt: AttemptID) {
@@ -260,14 +267,16 @@ extension Simulation {
 
     /// The loop takes an answer; with the last one of a step the step goes to disk.
     mutating func take(_ task: TaskID, life: Int) {
-        guard life == coordinator.life, task.job == loop.job else { return }
+        guard life == coordinator.life, let job = loop.job, loop.jobs.contains(task.job) else {
+            return
+        }
         guard coordinator.stalledUntil <= clock.now else {
             return clock.plan(.taken(task, life: life), at: coordinator.stalledUntil)
         }
         loop.take(task)
         feed(.consumed(task.job))
         if loop.isBatchComplete || options.sabotage == .startsEarly {
-            clock.plan(.saved(task.job, life: life), in: luck.milliseconds(0...300))
+            clock.plan(.saved(job, life: life), in: luck.milliseconds(0...300))
         }
     }
 
@@ -282,7 +291,7 @@ extension Simulation {
             violate(.sameAnswers, "picture \(loop.picture) is not the quiet run's")
         }
         tell("picture \(loop.picture) is done")
-        leavePicture(job)
+        leavePicture()
     }
 
     /// The user does not want the picture any more.
@@ -292,11 +301,11 @@ extension Simulation {
             return clock.plan(.cancelled(job), at: coordinator.stalledUntil)
         }
         tell("picture \(loop.picture) is cancelled")
-        leavePicture(job)
+        leavePicture()
     }
 
-    private mutating func leavePicture(_ job: JobID) {
-        feed(.close(job))
+    private mutating func leavePicture() {
+        for job in loop.jobs { feed(.close(job)) }
         loop.leavePicture()
         coordinator.held.removeAll()
         spoiled = 0

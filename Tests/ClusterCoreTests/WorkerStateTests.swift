@@ -68,6 +68,32 @@ struct WorkerStateTests {
             ])
     }
 
+    @Test("a picture may have more texts than are kept, and they go with its jobs or the session")
+    func manyTexts() {
+        for isForgotten in [false, true] {
+            var state = joined()
+            for number in 1...6 {
+                let text = ContentDigest(UInt64(number))
+                _ = state.receive(.openJob(JobID(UInt64(number)), conditioning: text))
+                _ = state.receive(.asset(text))
+                let effects = state.handle(.prepared(text, problem: nil), at: seconds(1))
+                #expect(
+                    effects == [
+                        .send(.jobReady(JobID(UInt64(number)), problem: nil), expendable: false)
+                    ])
+                #expect(state.inconsistencies() == [])
+            }
+            let effects =
+                isForgotten
+                ? state.receive(.reject(Rejection(code: .unknownSession, reason: "who?")))
+                : (1...6).flatMap { state.receive(.closeJob(JobID(UInt64($0)))) }
+            #expect(effects.contains(.forget(ContentDigest(1))))
+            #expect(effects.contains(.forget(ContentDigest(2))))
+            #expect(!effects.contains(.forget(ContentDigest(3))))
+            #expect(state.inconsistencies() == [])
+        }
+    }
+
     @Test("old conditionings are dropped, those of open jobs never")
     func eviction() {
         var state = joined()

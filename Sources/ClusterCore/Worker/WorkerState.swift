@@ -201,6 +201,7 @@ package struct WorkerState: Sendable {
         for attempt in waiting { effects.append(.discard(attempt)) }
         waiting.removeAll()
         jobs.removeAll()
+        dropUnusedConditionings()
         dropKept { _ in true }
         greet(at: now)
     }

@@ -53,7 +53,7 @@ package struct TileBlender: Sendable {
         let lefts = grid.columnStarts.map { $0 * grid.scaleFactor }
         var band = PixelBand(
             height: grid.tile.height * grid.scaleFactor,
-            width: grid.latent.width * grid.scaleFactor)
+            width: (grid.latent.width + grid.closing) * grid.scaleFactor)
         var end = 0
         for (tile, left) in zip(tiles, lefts) {
             precondition(
@@ -62,7 +62,7 @@ package struct TileBlender: Sendable {
             band.fadeIn(tile, at: left, over: end - left)
             end = left + tile.width
         }
-        return band
+        return grid.closing == 0 ? band : band.closed(over: grid.closing * grid.scaleFactor)
     }
 }
 
@@ -102,6 +102,22 @@ private struct PixelBand: Sendable {
                 bytes[index] = mix(other.bytes[index], bytes[index], y, of: other.height)
             }
         }
+    }
+
+    /// A ring: what the last columns show again, the first ones fade in over.
+    func closed(over overlap: Int) -> PixelBand {
+        var ring = PixelBand(height: height, width: width - overlap)
+        let (ramp, length) = (overlap * 3, ring.width * 3)
+        for y in 0..<height {
+            let (from, to) = (y * width * 3, y * length)
+            for x in 0..<ramp {
+                ring.bytes[to + x] = mix(
+                    bytes[from + length + x], bytes[from + x], x / 3, of: overlap)
+            }
+            ring.bytes.replaceSubrange(
+                to + ramp..<to + length, with: bytes[from + ramp..<from + length])
+        }
+        return ring
     }
 
     /// Without its first rows.

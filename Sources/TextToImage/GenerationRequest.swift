@@ -32,6 +32,8 @@ package struct GenerationRequest: Codable, Equatable, Sendable {
     package var sizeConditioning: SizeConditioning?
     package var interaction: InteractionMode?
     package var feather: Feather?
+    /// Whether the picture's left and right side join.
+    package var panorama: Bool?
     package var compatibility: Compatibility?
     package var rng: InitialNoise
     /// Digest of the latent file that replaces the drawn noise.
@@ -63,6 +65,7 @@ package struct GenerationRequest: Codable, Equatable, Sendable {
         case sizeConditioning = "size_conditioning"
         case interaction
         case feather
+        case panorama
         case compatibility = "compat"
         case rng
         case initialLatents = "initial_latents"

@@ -149,7 +149,7 @@ package struct ImageGenerator: Sendable {
             guard !missing.isEmpty else { return range.compactMap { tiles[$0] } }
             let asked = missing
             let items = WorkList(count: asked.count) { position in
-                let tile = LatentView.window(grid[asked[position]]).gather(from: latent)
+                let tile = grid.view(asked[position]).gather(from: latent)
                 return .decode(DecodeTask(index: asked[position], tile: tile))
             }
             try await executor.execute(items, conditionings: conditionings) { position, answer in

@@ -38,6 +38,7 @@ package struct PicturePlan: Sendable {
             feather: request.feather,
             image: try Self.image(of: request),
             regions: request.regions.map(\.rectangle),
+            panorama: request.panorama ?? false,
             compatibility: request.compatibility,
             viewsPerTask: Self.viewsPerTask(nativeSide: geometry.nativeSide)
         )
@@ -46,7 +47,8 @@ package struct PicturePlan: Sendable {
         try plan.validate()
         fingerprint = plan.fingerprint
         tiles = TileGrid(
-            latent: plan.latent, tile: geometry.nativeSide, scaleFactor: geometry.scaleFactor)
+            latent: plan.latent, tile: geometry.nativeSide, scaleFactor: geometry.scaleFactor,
+            isRing: plan.request.panorama)
     }
 
     /// The noise that the request starts from: what the file holds, or what is drawn. Throws

@@ -172,6 +172,14 @@ struct RequestOptions: ParsableArguments {
     )
     var feather: Feather?
 
+    @Flag(
+        help: """
+            Make the picture's left and right side join, for multidiffusion: windows and tiles go \
+            all the way round.
+            """
+    )
+    var panorama = false
+
     @Option(
         help: """
             Pixel interaction, in CutDiffusion's stage one and AccDiffusion's lattices: \
@@ -250,6 +258,7 @@ extension RequestOptions {
         request.sizeConditioning = sizeConditioning
         request.interaction = interaction
         request.feather = feather
+        request.panorama = panorama ? true : nil
         request.compatibility = compat
         request.strength = strength
         return request
@@ -293,6 +302,8 @@ extension MethodOption {
         case .structureSteps: "--structure-steps"
         case .interaction: "--interaction"
         case .compatibility: "--compat"
+        case .regions: "--region"
+        case .panorama: "--panorama"
         }
     }
 }

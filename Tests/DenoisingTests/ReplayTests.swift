@@ -636,6 +636,12 @@ struct ReplayTests {
             $0.viewsPerTask = 3
             $0.jitter = true
         },
+        Case(method: "multidiffusion", scheduler: "ddim", height: 75, width: 200) {
+            $0.panorama = true
+            $0.stride = 3
+            $0.feather = .gaussian
+            $0.regions = [Rectangle(x: 150, y: 0, width: 50, height: 75)]
+        },
         Case(
             method: "upscale", scheduler: "ddim", height: 150, width: 331,
             prediction: .vPrediction, zeroTerminalSNR: true

@@ -32,6 +32,17 @@ struct TileGridTests {
         #expect(grid(16, 128, tile: 16).rows == 1)
     }
 
+    @Test("Around a ring the last tile reaches as far over the first as neighbours overlap")
+    func ring() {
+        for width in 16...70 {
+            let grid = TileGrid(
+                latent: Extent(height: 16, width: width), tile: 16, scaleFactor: 8, isRing: true)
+            #expect(grid.closing == 4)
+            #expect(grid.columnStarts.last == width + 4 - 16)
+            #expect(grid.view(grid.count - 1) == .wrapped(grid[grid.count - 1]))
+        }
+    }
+
     @Test("Tiles have their numbers row by row")
     func numbers() {
         let grid = grid(200, 300)

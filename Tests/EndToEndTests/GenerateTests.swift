@@ -40,6 +40,23 @@ struct GenerateTests {
         #expect(try folder.contents == ["0.png", "1.png", "3.png"])
     }
 
+    @Test("a panorama's sides join, with any number of workers")
+    func panorama() async throws {
+        let folder = try TemporaryFolder()
+        func make(_ name: String, _ more: [String]) async throws -> [UInt8] {
+            let path = folder.file(name + ".png")
+            let outcome = try await CommandLineTool.run(
+                quickRun(
+                    to: path, ["--method", "multidiffusion", "--steps", "8"] + more, size: "384x128"
+                ))
+            try #require(outcome.status == 0, "\(outcome)")
+            return Array(try Data(contentsOf: URL(fileURLWithPath: path)))
+        }
+        let ring = try await make("0", ["--panorama"])
+        #expect(try await make("3", ["--panorama", "--workers", "3"]) == ring)
+        #expect(try await make("flat", []) != ring)
+    }
+
     /// Two regions, each with a text of its own, and one for the rest.
     private static let regions = [
         "--method", "multidiffusion", "--region", "0,0,160,256:a sunset with an orange sky",

@@ -40,6 +40,39 @@ struct TileBlenderTests {
         #expect(joined == pixels)
     }
 
+    @Test("tiles of a ring that agree where they overlap come out as it", arguments: 16...50)
+    func ring(width: Int) {
+        let height = 29
+        let pixels = (0..<height * width * 3).map { UInt8(truncatingIfNeeded: $0 &* 97) }
+        let grid = TileGrid(
+            latent: Extent(height: height, width: width), tile: 16, scaleFactor: 1, isRing: true)
+        let tiles = grid.tiles.map { window in
+            let bytes = (window.y..<window.y + window.height).flatMap { y in
+                (window.x..<window.x + window.width).flatMap { x in
+                    let start = (y * width + x % width) * 3
+                    return pixels[start..<start + 3]
+                }
+            }
+            return RGBTile(height: window.height, width: window.width, bytes: bytes)
+        }
+        let rows = (0..<grid.rows).map { row in
+            Array(tiles[row * grid.columns..<(row + 1) * grid.columns])
+        }
+        #expect(join(rows, in: grid, height: height, width: width) == pixels)
+    }
+
+    @Test("the first column of a ring is what the last tile shows there, and the ramp goes on")
+    func closing() {
+        // Tiles at 0, 12 and 18, of 30 columns and 4 that are the first again.
+        let grid = TileGrid(
+            latent: Extent(height: 16, width: 30), tile: 16, scaleFactor: 1, isRing: true)
+        let levels: [UInt8] = [0, 100, 200]
+        let rows = flat(grid) { _, column in levels[column] }
+        let line = join(rows, in: grid, height: 16, width: 30)
+        #expect((0..<5).map { line[$0 * 3] } == [200, 150, 100, 50, 0])
+        #expect(line[29 * 3] == 200)
+    }
+
     /// One colour per row of tiles, or per column.
     private func flat(_ grid: TileGrid, level: (_ row: Int, _ column: Int) -> UInt8) -> [[RGBTile]]
     {

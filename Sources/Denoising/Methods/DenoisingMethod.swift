@@ -55,6 +55,7 @@ package enum MethodOption: String, CaseIterable, Sendable {
     case interaction = "pixel interaction"
     case compatibility = "compatibility with published code"
     case regions = "a region with a prompt of its own"
+    case panorama = "a panorama"
 
     /// Those of methods that refine in overlapping windows.
     static let ofRefiningWindows: [MethodOption] = [
@@ -82,11 +83,16 @@ extension PlanRequest {
             throw .invalidNumber(
                 "guidance rescale", value: guidanceRescale, expected: "between 0 and 1")
         }
-        let others = MethodOption.allCases.filter { !method.options.contains($0) }
-        if let option = others.first(where: has) {
-            throw .optionWithoutEffect(option.rawValue, method: method.name)
-        }
+        try refuse(
+            MethodOption.allCases.filter { !method.options.contains($0) }, method: method.name)
         try checkRegions()
+    }
+
+    /// Refuses options that a method does not have.
+    func refuse(_ options: [MethodOption], method: String) throws(PlanningError) {
+        if let option = options.first(where: has) {
+            throw .optionWithoutEffect(option.rawValue, method: method)
+        }
     }
 
     private func checkRegions() throws(PlanningError) {
@@ -155,6 +161,7 @@ extension PlanRequest {
         case .jitter: jitter != nil
         case .windowCrops: windowCrops != nil
         case .regions: !regions.isEmpty
+        case .panorama: panorama
         }
     }
 

@@ -49,21 +49,24 @@ extension ViewGroup {
     fileprivate var summary: String {
         let views: String
         switch geometry {
-        case .windows(let grid) where grid.count == 1:
+        case .windows(let grid) where viewCount == 1:
             views = "one view of \(grid.window)"
         case .windows(let grid):
             views =
-                "\(grid.count) windows of \(grid.window), stride \(grid.stride)"
+                "\(viewCount) windows of \(grid.window), stride \(grid.stride)"
                 + (grid.jitter > 0 ? ", jitter ±\(grid.jitter), \(grid.edge.rawValue)" : "")
         case .lattices(let grid, let mode):
             views =
                 "\(grid.count) lattices of \(grid.patch), stride \(grid.rowStride)"
                 + (grid.columnStride == grid.rowStride ? "" : " by \(grid.columnStride)")
                 + ", exchange \(mode.rawValue)"
+        case .ring(let grid):
+            views =
+                "\(viewCount) windows of \(grid.window) all the way round, stride \(grid.stride)"
         case .shifted(let grid):
             views = "\(grid.count) windows of \(grid.window), shifted together"
         }
-        return views + (prompt == 0 ? "" : " of the text of region \(prompt)")
+        return views + (prompt == 0 ? "" : ", of the text of region \(prompt)")
             + (mask.map { ", \($0.summary)" } ?? "") + (source == .canvas ? "" : ", \(source)")
             + (share == .one ? "" : ", share \(share)")
             + ", guidance \(guidanceScale), told \(conditioning.rawValue)"

@@ -138,6 +138,7 @@ extension DenoisingPlan {
         hash.add(schedule.initialNoiseSigma)
         hash.add(request.guidanceRescale)
         hash.add((request.feather ?? .uniform).rawValue)
+        if request.panorama { hash.add("panorama") }
         if let image = request.image {
             hash.add(image.digest)
             hash.add(image.extent.height)

@@ -168,6 +168,7 @@ package struct PlanDocument: Encodable {
             try record.encodeIfPresent(image.strength, forKey: "strength")
         }
         if !request.regions.isEmpty { try fields.encode(request.regions, forKey: "regions") }
+        if request.panorama { try fields.encode(true, forKey: "panorama") }
         try fields.encodeIfPresent(request.compatibility, forKey: "compat")
         try fields.encode(request.viewsPerTask, forKey: "views_per_task")
         try fields.encode(request.model.nativeSide, forKey: "native_window")

@@ -96,6 +96,8 @@ package struct PlanRequest: Equatable, Sendable {
     package var image: StartImage?
     /// Parts of the picture, in pixels, that have prompts of their own, number 1 and on.
     package var regions: [Rectangle]
+    /// Whether the picture's left and right side join, as those of a full turn do.
+    package var panorama: Bool
     /// Nil is the corrected method.
     package var compatibility: Compatibility?
     /// How many views of a step one task carries; part of the plan, never of the cluster.
@@ -120,6 +122,7 @@ package struct PlanRequest: Equatable, Sendable {
         feather: Feather? = nil,
         image: StartImage? = nil,
         regions: [Rectangle] = [],
+        panorama: Bool = false,
         compatibility: Compatibility? = nil,
         viewsPerTask: Int = 1
     ) {
@@ -141,6 +144,7 @@ package struct PlanRequest: Equatable, Sendable {
         self.feather = feather
         self.image = image
         self.regions = regions
+        self.panorama = panorama
         self.compatibility = compatibility
         self.viewsPerTask = viewsPerTask
     }

@@ -29,6 +29,8 @@ package enum PlanningError: Error, Equatable, CustomStringConvertible {
     case regionOutside(Int, Rectangle, height: Int, width: Int)
     /// More regions than ``PlanLimits/regions``.
     case tooManyRegions(Int, limit: Int)
+    /// The sides of a panorama join only where its last cell has all its pixels.
+    case panoramaWidth(Int, scaleFactor: Int)
     /// The published code only knows multiples of the native size.
     case notMultiplesOfNative(height: Int, width: Int, nativePixels: Int)
     /// A plan broke its own promise; says which view of which step. A defect, not bad input.
@@ -78,6 +80,9 @@ package enum PlanningError: Error, Equatable, CustomStringConvertible {
                 + "smaller"
         case .tooManyRegions(let count, let limit):
             "\(count) regions are too many; a picture can have at most \(limit)"
+        case .panoramaWidth(let width, let scale):
+            "a panorama's width has to be a multiple of \(scale) for its sides to join, got \(width); "
+                + "ask for \(max(1, (width + scale / 2) / scale) * scale)"
         case .notMultiplesOfNative(let height, let width, let native):
             "the published code only makes sizes that are multiples of \(native) pixels, not "
                 + "\(width)×\(height); change the size or leave the compatibility out"

@@ -32,6 +32,16 @@ package struct ViewGroup: Hashable, Sendable {
         case windows(WindowGrid)
         case lattices(LatticeGrid, InteractionMode)
         case shifted(ShiftedGrid)
+        case ring(RingGrid)
+
+        /// What each view may see of the canvas, in parts; nil for what is no fixed windows.
+        var reaches: [[Rectangle]]? {
+            switch self {
+            case .windows(let grid): grid.reaches.map { [$0] }
+            case .ring(let grid): grid.reaches
+            case .lattices, .shifted: nil
+            }
+        }
     }
 
     package let geometry: Geometry
@@ -68,10 +78,10 @@ package struct ViewGroup: Hashable, Sendable {
         self.prompt = prompt
         self.mask = mask
         asked = mask.map { mask in
-            guard case .windows(let grid) = geometry else {
+            guard let reaches = geometry.reaches else {
                 preconditionFailure("only windows are masked")
             }
-            return grid.reaches.enumerated().filter { mask.counts(in: $0.element) }.map(\.offset)
+            return reaches.indices.filter { reaches[$0].contains(where: mask.counts) }
         }
     }
 
@@ -83,6 +93,7 @@ package struct ViewGroup: Hashable, Sendable {
         case .windows(let grid): grid.count
         case .lattices(let grid, _): grid.count
         case .shifted(let grid): grid.count
+        case .ring(let grid): grid.count
         }
     }
 
@@ -92,6 +103,7 @@ package struct ViewGroup: Hashable, Sendable {
         case .windows(let grid): grid.window
         case .lattices(let grid, _): grid.patch
         case .shifted(let grid): grid.window
+        case .ring(let grid): grid.window
         }
     }
 
@@ -106,6 +118,7 @@ package struct ViewGroup: Hashable, Sendable {
         case .windows(let grid): grid.windows(seed: seed, step: step).map { .window($0) }
         case .lattices(let grid, _): grid.lattices.map { .lattice($0) }
         case .shifted(let grid): grid.windows(seed: seed, step: step).map { .wrapped($0) }
+        case .ring(let grid): grid.windows.map { .wrapped($0) }
         }
     }
 
@@ -134,7 +147,7 @@ extension ViewGroup {
     }
 
     /// Whether the views of a step are those of the windows that count, of windows that cover the
-    /// canvas.
+    /// canvas. Those of a ring see the same in every step: what counts was chosen by that.
     func isSound(_ views: [LatentView], seed: UInt64, step: Int) -> Bool {
         guard let mask, case .windows(let grid) = geometry else { return true }
         let windows = grid.windows(seed: seed, step: step)

@@ -29,8 +29,16 @@ package struct PictureSetup: Sendable {
 }
 
 extension PicturePlan {
-    /// Says so when the negative prompt has no part in any step.
+    /// Says so when the prompt or the negative prompt has no part in any step.
     package var ignoredPrompt: [String] {
+        let isCovered = !plan.groups.contains { $0.prompt == 0 }
+        return (isCovered ? [Self.coveredNote] : []) + ignoredNegativePrompt
+    }
+
+    private static let coveredNote =
+        "the prompt has no effect: regions with texts of their own cover the picture"
+
+    private var ignoredNegativePrompt: [String] {
         let isUsed = plan.groups.contains {
             ClassifierFreeGuidance(scale: $0.guidanceScale).isActive
         }

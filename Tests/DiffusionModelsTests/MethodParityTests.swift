@@ -54,7 +54,7 @@ struct MethodParityTests {
 }
 
 /// Computes one task after the other.
-private struct OneByOne: TaskExecutor {
+struct OneByOne: TaskExecutor {
     let host: ModelHost
 
     func execute(
@@ -63,8 +63,9 @@ private struct OneByOne: TaskExecutor {
         deliver: (_ position: Int, _ answer: WorkAnswer) async throws -> Void
     ) async throws {
         for position in 0..<items.count {
+            let item = items[position]
             let answer = try await host.compute(
-                items[position], conditioning: conditionings[0].fingerprint)
+                item, conditioning: conditionings[item.conditioning].fingerprint)
             try await deliver(position, answer)
         }
     }

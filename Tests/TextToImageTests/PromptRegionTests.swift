@@ -92,6 +92,17 @@ struct PromptRegionTests {
         #expect(Set(going.denoised.map(\.conditioning)) == [0, 1])
     }
 
+    @Test("says so when nothing is left to the picture's own text")
+    func covered() throws {
+        let studio = try ToyStudio()
+        func notes(_ regions: [String]) throws -> [String] {
+            try PicturePlan(request: request(regions), model: studio.model).ignoredPrompt
+        }
+        #expect(try notes(["0,0,128,128:a sunset", "100,0,156,128:a moon"]).count == 1)
+        #expect(try notes(["0,0,128,128:a sunset"]).isEmpty)
+        #expect(try notes([]).isEmpty)
+    }
+
     @Test("has workers tried with its text before they answer questions of it")
     func trialQuestions() throws {
         let studio = try ToyStudio()

@@ -37,11 +37,11 @@ package struct PixelRushMethod: DenoisingMethod {
         let count = max(1, request.steps / 4)
         let schedule = try request.sampler.schedule(
             length: request.steps, steps: request.steps - count..<request.steps, inverted: true)
-        let down = [request.refiningGroup(grid)]
+        let down = request.refiningGroups(grid, within: latent)
         var stages = [
             PlanStage(
                 name: "inversion", steps: 0..<1,
-                groups: [request.refiningGroup(grid, guidanceScale: 1)]),
+                groups: request.refiningGroups(grid, within: latent, guidanceScale: 1)),
             PlanStage(
                 name: "injection", steps: 1..<2, groups: down,
                 after: [.injectNoise(share: Self.injection)]),

@@ -8,6 +8,11 @@ package enum ResamplingFilter: String, Hashable, Sendable, CaseIterable {
     /// A triangle, as wide as two output elements where the output is smaller: `mode="bilinear",
     /// antialias=True`.
     case antialiasedBilinear = "antialiased-bilinear"
+    /// Linear between two input elements a side, whatever the sizes: `mode="bilinear"`. Making smaller
+    /// by more than two, it skips elements.
+    case bilinear
+    /// One input element each: `mode="nearest"`.
+    case nearest
 
     /// The weights of one axis.
     func axis(from inputs: Int, to outputs: Int) -> AxisFilter {
@@ -15,6 +20,8 @@ package enum ResamplingFilter: String, Hashable, Sendable, CaseIterable {
         return switch self {
         case .bicubic: .bicubic(from: inputs, to: outputs)
         case .antialiasedBilinear: .antialiasedBilinear(from: inputs, to: outputs)
+        case .bilinear: .bilinear(from: inputs, to: outputs)
+        case .nearest: .nearest(from: inputs, to: outputs)
         }
     }
 }

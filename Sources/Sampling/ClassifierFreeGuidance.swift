@@ -21,10 +21,20 @@ package struct ClassifierFreeGuidance: Equatable, Sendable {
     /// Combines the two predictions of one view. The standard deviations of the rescaling are
     /// taken over this view (channels, height and width), not over the whole picture.
     package func combine(conditional: Latent, unconditional: Latent) -> Latent {
+        rescaled(
+            guided(conditional: conditional, unconditional: unconditional), as: conditional)
+    }
+
+    /// ε_u + w·(ε_c − ε_u), not rescaled.
+    package func guided(conditional: Latent, unconditional: Latent) -> Latent {
         let weight = Float(scale)
-        let guided = unconditional.combined(with: conditional) { negative, positive in
+        return unconditional.combined(with: conditional) { negative, positive in
             negative + weight * (positive - negative)
         }
+    }
+
+    /// A guided prediction, its standard deviation pulled back to the conditional one's.
+    package func rescaled(_ guided: Latent, as conditional: Latent) -> Latent {
         guard rescale > 0 else { return guided }
         let deviation = Self.standardDeviation(guided.values)
         guard deviation > 0 else { return guided }

@@ -22,6 +22,41 @@ package struct DDIMScheduler: Scheduler {
     /// thresholding, unknown names, ε-prediction at zero terminal SNR, and step counts outside
     /// 1 ... training timesteps.
     package init(configuration: SchedulerConfiguration, steps: Int) throws(SamplingError) {
+        let schedule = try Self.schedule(of: configuration)
+        let count = schedule.count
+        guard (1...count).contains(steps) else { throw .invalidStepCount(steps, limit: count) }
+        let spacing = try configuration.named(
+            configuration.timestepSpacing, field: "timestep_spacing",
+            default: TimestepSpacing.leading)
+        let times = spacing.timesteps(
+            steps: steps, trainTimesteps: count, offset: configuration.stepsOffset ?? 0
+        ).map { Int($0.rounded(.toNearestOrEven)) }
+        let table = schedule.cumulativeAlphas
+        let arrival = configuration.setAlphaToOne ?? true ? 1 : table[0]
+        try self.init(
+            configuration, schedule, times: times,
+            arrivals: times.map { time in
+                let previous = time - count / steps
+                return table.indices.contains(previous) ? table[previous] : arrival
+            })
+    }
+
+    /// Through `timesteps` of the training schedule, noisiest first: each step goes down to the next
+    /// one and the last to no noise at all. Throws as ``init(configuration:steps:)``, and on timesteps
+    /// outside the training schedule.
+    package init(
+        configuration: SchedulerConfiguration, timesteps times: [Int]
+    ) throws(SamplingError) {
+        let schedule = try Self.schedule(of: configuration)
+        let next = times.dropFirst().filter { (0..<schedule.count).contains($0) }
+        try self.init(
+            configuration, schedule, times: times,
+            arrivals: next.map { schedule.cumulativeAlphas[$0] } + [1])
+    }
+
+    private static func schedule(
+        of configuration: SchedulerConfiguration
+    ) throws(SamplingError) -> NoiseSchedule {
         if configuration.clipsSample {
             throw .unsupportedField(
                 "clip_sample",
@@ -31,19 +66,17 @@ package struct DDIMScheduler: Scheduler {
         try configuration.refuse(
             configuration.thresholding, field: "thresholding",
             advice: "it is meant for pixels, not latents: choose --scheduler euler, which has none")
-        let schedule = try configuration.noiseSchedule()
-        let count = schedule.count
-        guard (1...count).contains(steps) else { throw .invalidStepCount(steps, limit: count) }
-        predictionType = try configuration.prediction()
-        let spacing = try configuration.named(
-            configuration.timestepSpacing, field: "timestep_spacing",
-            default: TimestepSpacing.leading)
+        return try configuration.noiseSchedule()
+    }
 
-        let times = spacing.timesteps(
-            steps: steps, trainTimesteps: count, offset: configuration.stepsOffset ?? 0
-        ).map { Int($0.rounded(.toNearestOrEven)) }
-        if let outside = times.first(where: { !(0..<count).contains($0) }) {
-            throw .timestepOutOfRange(outside, trainTimesteps: count)
+    /// `arrivals` is ᾱ where each step arrives.
+    private init(
+        _ configuration: SchedulerConfiguration, _ schedule: NoiseSchedule, times: [Int],
+        arrivals: [Float]
+    ) throws(SamplingError) {
+        predictionType = try configuration.prediction()
+        if let outside = times.first(where: { !(0..<schedule.count).contains($0) }) {
+            throw .timestepOutOfRange(outside, trainTimesteps: schedule.count)
         }
         let table = schedule.cumulativeAlphas
         if predictionType == .epsilon, table[times[0]] == 0 {
@@ -52,11 +85,7 @@ package struct DDIMScheduler: Scheduler {
                 advice: "at zero terminal SNR the noise tells nothing about the picture: use "
                     + "v_prediction, or \"leading\" spacing")
         }
-        let arrival = configuration.setAlphaToOne ?? true ? 1 : table[0]
-        signals = times.map { time in
-            let previous = time - count / steps
-            return (now: table[time], next: previous >= 0 ? table[previous] : arrival)
-        }
+        signals = zip(times, arrivals).map { (now: table[$0], next: $1) }
         timesteps = times.map { time in
             Timestep(value: Double(time), sigma: Double(schedule.sigma(at: time)))
         }

@@ -16,14 +16,9 @@ package struct EulerDiscreteScheduler: Scheduler {
     /// Throws ``SamplingError`` on Karras, exponential and beta sigmas, unknown names and step
     /// counts outside 1 ... training timesteps.
     package init(configuration: SchedulerConfiguration, steps: Int) throws(SamplingError) {
-        try Self.refuseUnsupported(configuration)
-        var signals = try configuration.noiseSchedule().cumulativeAlphas
-        guard (1...signals.count).contains(steps) else {
-            throw .invalidStepCount(steps, limit: signals.count)
-        }
-        if configuration.rescaleBetasZeroSNR ?? false {
-            // The smallest float16 above 0 instead of 0 keeps the first σ finite.
-            signals[signals.count - 1] = 0x1p-24
+        let trained = try Self.trainedSigmas(of: configuration)
+        guard (1...trained.count).contains(steps) else {
+            throw .invalidStepCount(steps, limit: trained.count)
         }
         let spacing = try configuration.named(
             configuration.timestepSpacing, field: "timestep_spacing",
@@ -34,7 +29,6 @@ package struct EulerDiscreteScheduler: Scheduler {
         let final = try configuration.named(
             configuration.finalSigmasType, field: "final_sigmas_type", default: FinalSigma.zero)
 
-        let trained = signals.map(NoiseSchedule.sigma(cumulativeAlpha:))
         let times = spacing.timesteps(
             steps: steps, trainTimesteps: trained.count, offset: configuration.stepsOffset ?? 0
         ).map { Float($0) }
@@ -46,7 +40,32 @@ package struct EulerDiscreteScheduler: Scheduler {
             sigmas = Self.logLinear(trained, steps: steps)
         }
         sigmas.append(final == .zero ? 0 : trained[0])
+        try self.init(configuration, times: times, sigmas: sigmas, spacing: spacing)
+    }
 
+    /// Through `timesteps` of the training schedule, noisiest first: each step goes down to the next
+    /// one and the last to no noise at all. Throws as ``init(configuration:steps:)``, and on timesteps
+    /// outside the training schedule.
+    package init(
+        configuration: SchedulerConfiguration, timesteps times: [Int]
+    ) throws(SamplingError) {
+        let trained = try Self.trainedSigmas(of: configuration)
+        if let outside = times.first(where: { !trained.indices.contains($0) }) {
+            throw .timestepOutOfRange(outside, trainTimesteps: trained.count)
+        }
+        let spacing = try configuration.named(
+            configuration.timestepSpacing, field: "timestep_spacing",
+            default: TimestepSpacing.linspace)
+        try self.init(
+            configuration, times: times.map { Float($0) }, sigmas: times.map { trained[$0] } + [0],
+            spacing: spacing)
+    }
+
+    /// `sigmas` has the one after the last, too.
+    private init(
+        _ configuration: SchedulerConfiguration, times: [Float], sigmas: [Float],
+        spacing: TimestepSpacing
+    ) throws(SamplingError) {
         self.sigmas = sigmas
         predictionType = try configuration.prediction()
         timesteps = zip(times, sigmas).map { Timestep(value: Double($0), sigma: Double($1)) }
@@ -144,6 +163,19 @@ package struct EulerDiscreteScheduler: Scheduler {
             case .sample: clean
             }
         }
+    }
+
+    /// σ of every training timestep.
+    private static func trainedSigmas(
+        of configuration: SchedulerConfiguration
+    ) throws(SamplingError) -> [Float] {
+        try refuseUnsupported(configuration)
+        var signals = try configuration.noiseSchedule().cumulativeAlphas
+        if configuration.rescaleBetasZeroSNR ?? false {
+            // The smallest float16 above 0 instead of 0 keeps the first σ finite.
+            signals[signals.count - 1] = 0x1p-24
+        }
+        return signals.map(NoiseSchedule.sigma(cumulativeAlpha:))
     }
 
     private static func refuseUnsupported(

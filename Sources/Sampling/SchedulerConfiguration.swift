@@ -184,7 +184,7 @@ extension SchedulerConfiguration {
 
     /// The training schedule. Throws ``SamplingError`` on names that are unknown, ranges that
     /// make no schedule, and betas listed in the file.
-    func noiseSchedule() throws(SamplingError) -> NoiseSchedule {
+    package func noiseSchedule() throws(SamplingError) -> NoiseSchedule {
         if hasTrainedBetas {
             throw .unsupportedField(
                 "trained_betas", value: "a list",

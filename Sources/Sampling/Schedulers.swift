@@ -1,3 +1,11 @@
+/// Which timesteps a sampler takes.
+package enum SampledTimesteps: Equatable, Sendable {
+    /// So many, at least one, as the model's configuration spaces them.
+    case spaced(Int)
+    /// These of the training schedule, noisiest first, at least one; behind the last no noise is left.
+    case listed([Int])
+}
+
 /// One registered sampler.
 package struct SchedulerEntry: Sendable {
     /// What `--scheduler` says.
@@ -8,14 +16,15 @@ package struct SchedulerEntry: Sendable {
     package let summary: String
 
     private let build:
-        @Sendable (SchedulerConfiguration, Int) throws(SamplingError) -> any Scheduler
+        @Sendable (SchedulerConfiguration, SampledTimesteps) throws(SamplingError) -> any Scheduler
 
     init(
         name: String,
         className: String,
         summary: String,
         build:
-            @escaping @Sendable (SchedulerConfiguration, Int) throws(SamplingError) -> any Scheduler
+            @escaping @Sendable (SchedulerConfiguration, SampledTimesteps) throws(SamplingError)
+            -> any Scheduler
     ) {
         self.name = name
         self.className = className
@@ -29,8 +38,15 @@ package struct SchedulerEntry: Sendable {
     package func makeScheduler(
         configuration: SchedulerConfiguration, steps: Int
     ) throws(SamplingError) -> any Scheduler {
+        try makeScheduler(configuration: configuration, timesteps: .spaced(steps))
+    }
+
+    /// Likewise, of any timesteps.
+    package func makeScheduler(
+        configuration: SchedulerConfiguration, timesteps: SampledTimesteps
+    ) throws(SamplingError) -> any Scheduler {
         try configuration.checkTraining()
-        return try build(configuration, steps)
+        return try build(configuration, timesteps)
     }
 }
 
@@ -43,16 +59,26 @@ package enum Schedulers {
             name: "euler",
             className: "EulerDiscreteScheduler",
             summary: "Euler's method in noise space, SDXL's own sampler",
-            build: { (configuration, steps) throws(SamplingError) in
-                try EulerDiscreteScheduler(configuration: configuration, steps: steps)
+            build: { (configuration, timesteps) throws(SamplingError) in
+                switch timesteps {
+                case .spaced(let steps):
+                    try EulerDiscreteScheduler(configuration: configuration, steps: steps)
+                case .listed(let times):
+                    try EulerDiscreteScheduler(configuration: configuration, timesteps: times)
+                }
             }
         ),
         SchedulerEntry(
             name: "ddim",
             className: "DDIMScheduler",
             summary: "deterministic DDIM",
-            build: { (configuration, steps) throws(SamplingError) in
-                try DDIMScheduler(configuration: configuration, steps: steps)
+            build: { (configuration, timesteps) throws(SamplingError) in
+                switch timesteps {
+                case .spaced(let steps):
+                    try DDIMScheduler(configuration: configuration, steps: steps)
+                case .listed(let times):
+                    try DDIMScheduler(configuration: configuration, timesteps: times)
+                }
             }
         ),
     ]

@@ -4,8 +4,8 @@
     python make_filter_fixtures.py
 
 What PyTorch makes of one image of two planes, 7×10, and of its resized versions: sines of the
-element's number (`wave` below), so that only answers are stored. `bicubic` and
-`antialiased-bilinear` list sizes with values; `blur` lists kernel size, sigma, surroundings and
+element's number (`wave` below), so that only answers are stored. `bicubic`,
+`antialiased-bilinear`, `bilinear` and `nearest` list sizes with values; `blur` lists kernel size, sigma, surroundings and
 values; `haar` has the four bands of the image and of its first six rows, by their definition as
 convolutions with stride 2.
 """
@@ -64,6 +64,8 @@ def main():
     golden = {
         "bicubic": resized(image, mode="bicubic", align_corners=False, antialias=False),
         "antialiased-bilinear": resized(image, mode="bilinear", align_corners=False, antialias=True),
+        "bilinear": resized(image, mode="bilinear", align_corners=False, antialias=False),
+        "nearest": resized(image, mode="nearest"),
         "blur": [
             dict(kernelSize=size, sigma=sigma, surroundings=surroundings, values=listed(blurred(image, size, sigma, surroundings)))
             for size, sigma, surroundings in BLURS

@@ -8,7 +8,13 @@ struct ResamplingTests {
     @Test("any size is made as PyTorch makes it", arguments: ResamplingFilter.allCases)
     func goldens(_ filter: ResamplingFilter) throws {
         let goldens = try FilterGoldens.read()
-        let cases = filter == .bicubic ? goldens.bicubic : goldens.antialiasedBilinear
+        let cases =
+            switch filter {
+            case .bicubic: goldens.bicubic
+            case .antialiasedBilinear: goldens.antialiasedBilinear
+            case .bilinear: goldens.bilinear
+            case .nearest: goldens.nearest
+            }
         let image = wave(channels: 2, height: 7, width: 10)
         for golden in cases {
             let found = image.resampled(

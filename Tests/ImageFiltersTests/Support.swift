@@ -24,12 +24,16 @@ struct FilterGoldens: Decodable {
 
     let bicubic: [Resized]
     let antialiasedBilinear: [Resized]
+    let bilinear: [Resized]
+    let nearest: [Resized]
     let blur: [Blurred]
     let haar: [Split]
 
     enum CodingKeys: String, CodingKey {
         case bicubic
         case antialiasedBilinear = "antialiased-bilinear"
+        case bilinear
+        case nearest
         case blur
         case haar
     }

@@ -42,6 +42,34 @@ struct SchedulerMathTests {
     }
 
     @Test(
+        "timesteps that are listed are taken as they are, each arriving where the next begins",
+        arguments: Schedulers.all.map(\.name))
+    func listedTimesteps(name: String) throws {
+        let entry = try Schedulers.entry(named: name, configuration: sdxl("DDIMScheduler"))
+        let configuration = sdxl(entry.className)
+        let times = [999, 606, 343, 200]
+        var listed = try entry.makeScheduler(
+            configuration: configuration, timesteps: .listed(times))
+        #expect(listed.timesteps.map(\.value) == times.map(Double.init))
+        let trained = try configuration.noiseSchedule()
+        for (step, time) in times.enumerated() {
+            #expect(abs(listed.timesteps[step].sigma / Double(trained.sigma(at: time)) - 1) < 1e-6)
+            let next = step < 3 ? listed.timesteps[step + 1].sigma : 0
+            #expect(abs(listed.sigma(after: StepIndex(step)) - next) < 1e-6 * max(1, next))
+        }
+        let last = StepIndex(3)
+        let clean = listed.clean(prediction: single(0.3), sample: single(2), at: last)
+        let end = listed.step(prediction: single(0.3), sample: single(2), at: last)
+        #expect(abs(end.values[0] - clean.values[0]) < 1e-6)
+        for outside in [-1, 1000] {
+            #expect(throws: SamplingError.timestepOutOfRange(outside, trainTimesteps: 1000)) {
+                try entry.makeScheduler(
+                    configuration: configuration, timesteps: .listed([5, outside]))
+            }
+        }
+    }
+
+    @Test(
         "on Gaussian data Euler multiplies by the closed form",
         arguments: [
             (1.0, 10, 0.104102245), (1, 50, 0.073933811), (0.5, 10, 0.047904862),

@@ -637,6 +637,51 @@ void   tessera__wire__denoise__free_unpacked
   assert(message->base.descriptor == &tessera__wire__denoise__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   tessera__wire__band_split__init
+                     (Tessera__Wire__BandSplit         *message)
+{
+  static const Tessera__Wire__BandSplit init_value = TESSERA__WIRE__BAND_SPLIT__INIT;
+  *message = init_value;
+}
+size_t tessera__wire__band_split__get_packed_size
+                     (const Tessera__Wire__BandSplit *message)
+{
+  assert(message->base.descriptor == &tessera__wire__band_split__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t tessera__wire__band_split__pack
+                     (const Tessera__Wire__BandSplit *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &tessera__wire__band_split__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t tessera__wire__band_split__pack_to_buffer
+                     (const Tessera__Wire__BandSplit *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &tessera__wire__band_split__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Tessera__Wire__BandSplit *
+       tessera__wire__band_split__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Tessera__Wire__BandSplit *)
+     protobuf_c_message_unpack (&tessera__wire__band_split__descriptor,
+                                allocator, len, data);
+}
+void   tessera__wire__band_split__free_unpacked
+                     (Tessera__Wire__BandSplit *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &tessera__wire__band_split__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   tessera__wire__view__init
                      (Tessera__Wire__View         *message)
 {
@@ -2656,7 +2701,7 @@ const ProtobufCMessageDescriptor tessera__wire__task__descriptor =
   (ProtobufCMessageInit) tessera__wire__task__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor tessera__wire__denoise__field_descriptors[4] =
+static const ProtobufCFieldDescriptor tessera__wire__denoise__field_descriptors[5] =
 {
   {
     "timestep",
@@ -2706,8 +2751,21 @@ static const ProtobufCFieldDescriptor tessera__wire__denoise__field_descriptors[
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "band_split",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Tessera__Wire__Denoise, band_split),
+    &tessera__wire__band_split__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned tessera__wire__denoise__field_indices_by_name[] = {
+  4,   /* field[4] = band_split */
   2,   /* field[2] = guidance_rescale */
   1,   /* field[1] = guidance_scale */
   0,   /* field[0] = timestep */
@@ -2716,7 +2774,7 @@ static const unsigned tessera__wire__denoise__field_indices_by_name[] = {
 static const ProtobufCIntRange tessera__wire__denoise__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 4 }
+  { 0, 5 }
 };
 const ProtobufCMessageDescriptor tessera__wire__denoise__descriptor =
 {
@@ -2726,11 +2784,75 @@ const ProtobufCMessageDescriptor tessera__wire__denoise__descriptor =
   "Tessera__Wire__Denoise",
   "tessera.wire",
   sizeof(Tessera__Wire__Denoise),
-  4,
+  5,
   tessera__wire__denoise__field_descriptors,
   tessera__wire__denoise__field_indices_by_name,
   1,  tessera__wire__denoise__number_ranges,
   (ProtobufCMessageInit) tessera__wire__denoise__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor tessera__wire__band_split__field_descriptors[3] =
+{
+  {
+    "high_scale",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Tessera__Wire__BandSplit, high_scale),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "low_height",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tessera__Wire__BandSplit, low_height),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "low_width",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Tessera__Wire__BandSplit, low_width),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned tessera__wire__band_split__field_indices_by_name[] = {
+  0,   /* field[0] = high_scale */
+  1,   /* field[1] = low_height */
+  2,   /* field[2] = low_width */
+};
+static const ProtobufCIntRange tessera__wire__band_split__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor tessera__wire__band_split__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "tessera.wire.BandSplit",
+  "BandSplit",
+  "Tessera__Wire__BandSplit",
+  "tessera.wire",
+  sizeof(Tessera__Wire__BandSplit),
+  3,
+  tessera__wire__band_split__field_descriptors,
+  tessera__wire__band_split__field_indices_by_name,
+  1,  tessera__wire__band_split__number_ranges,
+  (ProtobufCMessageInit) tessera__wire__band_split__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor tessera__wire__view__field_descriptors[1] =

@@ -3,7 +3,7 @@ package struct WireVersion: Hashable, Codable, Sendable, CustomStringConvertible
     package let major: UInt8
     package let minor: UInt8
     /// What this program speaks.
-    package static let current = WireVersion(major: 1, minor: 4)
+    package static let current = WireVersion(major: 1, minor: 5)
 
     package init(major: UInt8, minor: UInt8) {
         self.major = major

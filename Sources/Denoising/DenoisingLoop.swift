@@ -243,6 +243,7 @@ extension DenoisingLoop {
                     guidanceScale: step.groups[group].guidanceScale,
                     guidanceRescale: step.guidanceRescale,
                     conditioning: step.groups[group].prompt,
+                    bandSplit: step.groups[group].bandSplit,
                     views: views))
         }
     }

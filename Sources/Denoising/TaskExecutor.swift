@@ -27,6 +27,9 @@ package struct DenoiseTask: Equatable, Sendable {
     /// Number of its conditioning among the picture's: 0 for the prompt's. Whoever answers is told
     /// the conditioning itself.
     package let conditioning: Int
+    /// Guidance of another strength for what is finer than a band; nil for one strength. It fits
+    /// every view.
+    package let bandSplit: BandSplit?
     package let views: [ViewInput]
 
     package init(
@@ -36,6 +39,7 @@ package struct DenoiseTask: Equatable, Sendable {
         guidanceScale: Double,
         guidanceRescale: Double = 0,
         conditioning: Int = 0,
+        bandSplit: BandSplit? = nil,
         views: [ViewInput]
     ) {
         self.index = index
@@ -44,6 +48,7 @@ package struct DenoiseTask: Equatable, Sendable {
         self.guidanceScale = guidanceScale
         self.guidanceRescale = guidanceRescale
         self.conditioning = conditioning
+        self.bandSplit = bandSplit
         self.views = views
     }
 }
@@ -127,6 +132,13 @@ extension WorkItem {
         case .denoise(let task):
             for number in [task.timestep, task.guidanceScale, task.guidanceRescale] {
                 digest.add(number)
+            }
+            // Questions without it keep the digests that they had before there was one.
+            if let bands = task.bandSplit {
+                digest.add("bands")
+                digest.add(bands.highScale)
+                digest.add(bands.low.height)
+                digest.add(bands.low.width)
             }
             for view in task.views {
                 for number in view.microConditioning.timeIDs { digest.add(number) }

@@ -79,7 +79,7 @@ extension PicturePlan {
                 let step = plan.step(at: first + stage.steps.lowerBound)
                 for (group, planned) in zip(stage.groups, step.groups) {
                     let extent = group.viewExtent
-                    let isGuided = group.guidanceScale > 1
+                    let isGuided = group.isGuided
                     let count = stage.steps.count * group.viewCount
                     let key = [extent.height, extent.width, isGuided ? 1 : 0]
                     if let place = places[key] {
@@ -109,6 +109,7 @@ extension PicturePlan {
             DenoiseTask(
                 index: 0, step: step.number, timestep: step.timestep.value,
                 guidanceScale: group.guidanceScale, guidanceRescale: step.guidanceRescale,
+                bandSplit: group.bandSplit,
                 views: group.views.prefix(count).map {
                     ViewInput(sample: sample, microConditioning: $0.microConditioning)
                 }))

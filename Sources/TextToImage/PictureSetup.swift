@@ -1,6 +1,5 @@
 internal import Denoising
 package import DiffusionModels
-internal import Sampling
 internal import Tensors
 
 /// A request worked out for a model: everything that can be wrong with it is found here.
@@ -39,9 +38,7 @@ extension PicturePlan {
         "the prompt has no effect: regions with texts of their own cover the picture"
 
     private var ignoredNegativePrompt: [String] {
-        let isUsed = plan.groups.contains {
-            ClassifierFreeGuidance(scale: $0.guidanceScale).isActive
-        }
+        let isUsed = plan.groups.contains(where: \.isGuided)
         guard !isUsed, request.negativePrompt?.isEmpty == false else { return [] }
         return [
             "the negative prompt has no effect with --guidance-scale \(request.guidanceScale): "

@@ -11,7 +11,7 @@ extension PicturePlan {
         // Large enough to pass every downsampling with something left to look at.
         let side = min(model.nativeSide, max(16, 2 * model.sizeMultiple))
         let pixels = model.nativeSide * model.scaleFactor
-        let step = plan.step(at: plan.stepCount / 2)
+        let (step, group) = stepOfTrial
         let view = ViewInput(
             sample: noise(side: side, seed: seed),
             microConditioning: MicroConditioning(
@@ -22,9 +22,13 @@ extension PicturePlan {
             .denoise(
                 DenoiseTask(
                     index: 0, step: step.number, timestep: step.timestep.value,
-                    guidanceScale: step.groups[0].guidanceScale,
+                    guidanceScale: group.guidanceScale,
                     guidanceRescale: step.guidanceRescale,
                     conditioning: prompt,
+                    bandSplit: group.bandSplit.map {
+                        BandSplit(
+                            highScale: $0.highScale, low: Extent(height: side / 2, width: side / 2))
+                    },
                     views: [view]))
         }
         questions.append(.decode(DecodeTask(index: 0, tile: noise(side: tile, seed: ~seed))))
@@ -36,6 +40,21 @@ extension PicturePlan {
             questions.append(.encode(EncodeTask(index: 0, pixels: pixels)))
         }
         return questions
+    }
+
+    /// A step in the middle, or, where there is guidance in bands, the first with such: who does not
+    /// know it answers something else.
+    private var stepOfTrial: (StepPlan, GroupPlan) {
+        for number in plan.phases.indices {
+            for stage in plan.phases[number].stages {
+                guard let place = stage.groups.firstIndex(where: { $0.bandSplit != nil })
+                else { continue }
+                let step = plan.steps(ofPhase: number).lowerBound + stage.steps.lowerBound
+                return (plan.step(at: step), plan.step(at: step).groups[place])
+            }
+        }
+        let step = plan.step(at: plan.stepCount / 2)
+        return (step, step.groups[0])
     }
 
     private func noise(channels: Int? = nil, side: Int, seed: UInt64) -> Latent {

@@ -7,7 +7,7 @@ enum BodyContent: Sendable {
     enum Question: Sendable {
         case denoise(
             timestep: Double, guidanceScale: Double, guidanceRescale: Double,
-            micro: [MicroConditioning])
+            bandSplit: BandSplit?, micro: [MicroConditioning])
         case decode(PixelFormat)
         case encode
     }
@@ -49,19 +49,22 @@ enum BodyContent: Sendable {
         _ tensors: [WireTensor]
     ) throws(WireError) -> WorkItem {
         switch (question, task.kind) {
-        case (.denoise(let timestep, let scale, let rescale, let micro), .denoise):
+        case (.denoise(let timestep, let scale, let rescale, let bands, let micro), .denoise):
             guard micro.count == tensors.count, !micro.isEmpty else {
                 throw .malformed("a task of \(micro.count) views came with \(tensors.count)")
             }
             var views: [ViewInput] = []
             for (position, micro) in micro.enumerated() {
                 let sample = try tensors[position].latent(named: "view.\(position)")
+                if let bands, !bands.fits(Extent(height: sample.height, width: sample.width)) {
+                    throw .malformed("a low band of \(bands.low) in a view of \(sample.shape)")
+                }
                 views.append(ViewInput(sample: sample, microConditioning: micro))
             }
             return .denoise(
                 DenoiseTask(
                     index: index, step: Int(task.step), timestep: timestep, guidanceScale: scale,
-                    guidanceRescale: rescale, views: views))
+                    guidanceRescale: rescale, bandSplit: bands, views: views))
         case (.decode(let format), .decode):
             guard tensors.count == 1 else {
                 throw .malformed("a decode task has one tile, \(tensors.count) came")

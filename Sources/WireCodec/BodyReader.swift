@@ -195,9 +195,19 @@ struct BodyReader {
             micro.append(
                 MicroConditioning(timeIDs: (0..<6).map { unsafe Int(view.time_ids[$0]) }))
         }
-        return unsafe .denoise(
+        return try unsafe .denoise(
             timestep: body.timestep, guidanceScale: body.guidance_scale,
-            guidanceRescale: body.guidance_rescale, micro: micro)
+            guidanceRescale: body.guidance_rescale,
+            bandSplit: body.band_split == nil ? nil : bands(part(body.band_split)), micro: micro)
+    }
+
+    private func bands(_ body: Tessera__Wire__BandSplit) throws(WireError) -> BandSplit {
+        guard unsafe body.low_height > 0, unsafe body.low_width > 0 else {
+            throw .malformed("a low band without extents")
+        }
+        return unsafe BandSplit(
+            highScale: body.high_scale,
+            low: Extent(height: Int(body.low_height), width: Int(body.low_width)))
     }
 
     private func heartbeat(_ body: Tessera__Wire__Heartbeat) throws(WireError) -> Heartbeat {

@@ -117,6 +117,9 @@ extension ProtobufBody {
             unsafe body.pointee.timestep = question.timestep
             unsafe body.pointee.guidance_scale = question.guidanceScale
             unsafe body.pointee.guidance_rescale = question.guidanceRescale
+            if let bands = question.bandSplit {
+                unsafe body.pointee.band_split = self.bands(bands)
+            }
             unsafe body.pointee.n_views = question.views.count
             unsafe body.pointee.views = pointers(
                 question.views.map { unsafe view($0.microConditioning) })
@@ -131,6 +134,16 @@ extension ProtobufBody {
             unsafe part.pointee.question_case = TESSERA__WIRE__TASK__QUESTION_ENCODE
             unsafe part.pointee.encode = allocate(tessera__wire__encode__init)
         }
+        return unsafe part
+    }
+
+    private static func bands(
+        _ bands: BandSplit
+    ) -> UnsafeMutablePointer<Tessera__Wire__BandSplit> {
+        let part = unsafe allocate(tessera__wire__band_split__init)
+        unsafe part.pointee.high_scale = bands.highScale
+        unsafe part.pointee.low_height = UInt32(bands.low.height)
+        unsafe part.pointee.low_width = UInt32(bands.low.width)
         return unsafe part
     }
 

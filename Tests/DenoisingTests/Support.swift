@@ -98,10 +98,18 @@ struct SimulatedWorkers: TaskExecutor {
 /// first three channels, and whose latents are their pixels' mean.
 func toyAnswer(to item: WorkItem, _ predict: Predictor) -> WorkAnswer {
     switch item {
-    case .denoise(let task): .denoise(task.views.map { predict($0, task) })
+    case .denoise(let task): .denoise(task.views.map { guided(predict($0, task), by: task) })
     case .decode(let task): .pixels(toyPicture(of: task.tile))
     case .encode(let task): .encode(toyLatent(of: task.pixels))
     }
+}
+
+/// A prediction, and where there is guidance in bands what that makes of it and of another one
+/// without a prompt.
+private func guided(_ prediction: Latent, by task: DenoiseTask) -> Latent {
+    guard task.bandSplit != nil else { return prediction }
+    return TaskGuidance(of: task).combine(
+        conditional: prediction, unconditional: prediction.mapValues { 0.9 * $0 + 0.01 })
 }
 
 private let toyScale = 8

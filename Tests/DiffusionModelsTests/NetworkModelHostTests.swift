@@ -232,6 +232,51 @@ struct NetworkModelHostTests {
         }
     }
 
+    @Test("a low band larger than the view is refused, and guidance that is no number")
+    func lowBand() async throws {
+        let model = try TinyModel.of(.tiny)
+        let host = host(model)
+        let conditioning = model.conditioning()
+        try await host.prepare(conditioning)
+        func task(_ bands: BandSplit) -> DenoiseTask {
+            DenoiseTask(
+                index: 0, step: 0, timestep: 1, guidanceScale: 2, bandSplit: bands,
+                views: [model.view(height: 8, width: 8, number: 0)])
+        }
+        let (whole, larger) = (Extent(height: 8, width: 8), Extent(height: 9, width: 8))
+        await expectUnsuitable("8×9", "in a view of 8×8") {
+            _ = try await host.denoise(task(BandSplit(highScale: 3, low: larger)), conditioning)
+        }
+        await expectUnsuitable("no finite number") {
+            _ = try await host.denoise(task(BandSplit(highScale: .nan, low: whole)), conditioning)
+        }
+    }
+
+    @Test("in two bands a prediction is guided by two weights, whichever of them is above 1")
+    func bands() async throws {
+        let model = try TinyModel.of(.tiny)
+        let host = host(model)
+        let conditioning = model.conditioning()
+        try await host.prepare(conditioning)
+        let low = Extent(height: 4, width: 6)
+        func predicted(_ scale: Double, high: Double?) async throws -> Latent {
+            let task = DenoiseTask(
+                index: 0, step: 0, timestep: 617, guidanceScale: scale,
+                bandSplit: high.map { BandSplit(highScale: $0, low: low) },
+                views: [model.view(height: 8, width: 12, number: 0)])
+            return try await host.denoise(task, conditioning)[0]
+        }
+        let (once, twice) = try await (predicted(1, high: nil), predicted(2, high: nil))
+        let negative = once.combined(with: twice) { 2 * $0 - $1 }
+        for (scale, high) in [(2.0, 9.0), (1, 9), (9, 1), (2, 2)] {
+            let expected = TaskGuidance(
+                scale: scale, bands: BandSplit(highScale: high, low: low)
+            ).combine(conditional: once, unconditional: negative)
+            let found = try await predicted(scale, high: high)
+            #expect(deviation(found.values, from: expected.values) < 1e-4, "\(scale), \(high)")
+        }
+    }
+
     @Test("items beyond the memory are refused before anything is computed")
     func memory() async throws {
         let model = try TinyModel.of(.tiny)

@@ -104,6 +104,30 @@ struct HostileInputTests {
         }
     }
 
+    @Test("a low band that no view has is refused: without cells, or with more than the view")
+    func lowBand() throws {
+        func frames(_ height: Int, _ width: Int) throws -> Frames {
+            let bands = BandSplit(highScale: 2, low: Extent(height: height, width: width))
+            return try WireCodec.encode(
+                .task(
+                    attempt, denoise(views: 1, size: 3, bandSplit: bands),
+                    conditioning: ContentDigest(88)),
+                header: header)
+        }
+        for (height, width) in [(4, 4), (3, 5), (1 << 31, 1)] {
+            reject(try frames(height, width)) { if case .malformed = $0 { true } else { false } }
+        }
+        let fitting = try frames(3, 4)
+        let fields = try #require(fitting[0].firstRange(of: [0x10, 3, 0x18, 4]))
+        for emptied in [fields.lowerBound + 1, fields.lowerBound + 3] {
+            var body = Array(fitting[0][16...])
+            body[emptied - 16] = 0
+            reject([sealed(body)] + fitting.dropFirst()) {
+                $0 == .malformed("a low band without extents")
+            }
+        }
+    }
+
     @Test("a body that is too long is refused by its announced length")
     func oversizeBody() {
         var frame = sealed([])

@@ -38,7 +38,7 @@ struct RoundTripTests {
         let frame = frames[0]
         #expect(Array(frame[..<4]) == Array("TSRA".utf8))
         #expect(frame[4] == 1)
-        #expect(frame[5] == 4)
+        #expect(frame[5] == 5)
         #expect(Array(frame[6..<8]) == [0, 0])
         let length = frame[8..<12].reversed().reduce(0) { $0 << 8 | Int($1) }
         #expect(length == frame.count - 16)
@@ -53,6 +53,22 @@ struct RoundTripTests {
                 0x29, 8, 7, 6, 5, 4, 3, 2, 1,
                 0xea, 0x01, 2, 0x08, 5,
             ])
+    }
+
+    @Test("guidance of one strength leaves no byte of another's on the wire")
+    func oneStrength() throws {
+        func body(_ bands: BandSplit?) throws -> [UInt8] {
+            let task = WireMessage.task(
+                attempt, denoise(views: 1, bandSplit: bands), conditioning: ContentDigest(88))
+            return Array(try WireCodec.encode(task, header: header)[0][16...])
+        }
+        let bands = BandSplit(highScale: 2, low: Extent(height: 3, width: 1))
+        // Field 5 of 13 bytes: a double, 3 and 1.
+        let field: [UInt8] = [0x2a, 13, 0x09, 0, 0, 0, 0, 0, 0, 0, 0x40, 0x10, 3, 0x18, 1]
+        let (plain, split) = (try body(nil), try body(bands))
+        #expect(split.count == plain.count + field.count)
+        #expect(split.firstRange(of: field) != nil)
+        #expect(plain.firstRange(of: field) == nil)
     }
 
     @Test("a tensor larger than a frame is split, every frame but the last full")

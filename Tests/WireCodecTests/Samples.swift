@@ -27,10 +27,13 @@ func conditioning(pooled: Bool = true) -> Conditioning {
     return Conditioning(prompt: embedding(0.5), negative: embedding(-1))
 }
 
-func denoise(views: Int, size: Int = 3, scale: Float = 1) -> WorkItem {
+func denoise(
+    views: Int, size: Int = 3, scale: Float = 1, bandSplit: BandSplit? = nil
+) -> WorkItem {
     .denoise(
         DenoiseTask(
             index: 9, step: 21, timestep: 951.25, guidanceScale: 7.5, guidanceRescale: 0.7,
+            bandSplit: bandSplit,
             views: (0..<views).map {
                 ViewInput(
                     sample: latent(4, size, size + 1, scale: scale),
@@ -70,6 +73,12 @@ let everyMessage: [WireMessage] = [
     .jobReady(JobID(77), problem: "too wide"),
     .closeJob(JobID(77)),
     .task(attempt, denoise(views: 3), conditioning: ContentDigest(88)),
+    .task(
+        attempt,
+        denoise(
+            views: 2,
+            bandSplit: BandSplit(highScale: 35, low: Extent(height: 1, width: 2))),
+        conditioning: ContentDigest(88)),
     .task(
         decodeAttempt, .decode(DecodeTask(index: 4, tile: latent(4, 5, 6))),
         conditioning: ContentDigest(0)),

@@ -29,6 +29,7 @@ typedef struct Tessera__Wire__CloseJob Tessera__Wire__CloseJob;
 typedef struct Tessera__Wire__Attempt Tessera__Wire__Attempt;
 typedef struct Tessera__Wire__Task Tessera__Wire__Task;
 typedef struct Tessera__Wire__Denoise Tessera__Wire__Denoise;
+typedef struct Tessera__Wire__BandSplit Tessera__Wire__BandSplit;
 typedef struct Tessera__Wire__View Tessera__Wire__View;
 typedef struct Tessera__Wire__Decode Tessera__Wire__Decode;
 typedef struct Tessera__Wire__Encode Tessera__Wire__Encode;
@@ -497,10 +498,30 @@ struct  Tessera__Wire__Denoise
    */
   size_t n_views;
   Tessera__Wire__View **views;
+  /*
+   * Guidance of another strength for details; absent for one strength. Since 1.5.
+   */
+  Tessera__Wire__BandSplit *band_split;
 };
 #define TESSERA__WIRE__DENOISE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&tessera__wire__denoise__descriptor) \
-    , 0, 0, 0, 0,NULL }
+    , 0, 0, 0, 0,NULL, NULL }
+
+
+/*
+ * The low band is what is left of ε_c − ε_u, reduced to these extents and enlarged again (bilinear,
+ * without antialiasing); the rest has a guidance scale of its own.
+ */
+struct  Tessera__Wire__BandSplit
+{
+  ProtobufCMessage base;
+  double high_scale;
+  uint32_t low_height;
+  uint32_t low_width;
+};
+#define TESSERA__WIRE__BAND_SPLIT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&tessera__wire__band_split__descriptor) \
+    , 0, 0, 0 }
 
 
 struct  Tessera__Wire__View
@@ -1109,6 +1130,25 @@ Tessera__Wire__Denoise *
 void   tessera__wire__denoise__free_unpacked
                      (Tessera__Wire__Denoise *message,
                       ProtobufCAllocator *allocator);
+/* Tessera__Wire__BandSplit methods */
+void   tessera__wire__band_split__init
+                     (Tessera__Wire__BandSplit         *message);
+size_t tessera__wire__band_split__get_packed_size
+                     (const Tessera__Wire__BandSplit   *message);
+size_t tessera__wire__band_split__pack
+                     (const Tessera__Wire__BandSplit   *message,
+                      uint8_t             *out);
+size_t tessera__wire__band_split__pack_to_buffer
+                     (const Tessera__Wire__BandSplit   *message,
+                      ProtobufCBuffer     *buffer);
+Tessera__Wire__BandSplit *
+       tessera__wire__band_split__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   tessera__wire__band_split__free_unpacked
+                     (Tessera__Wire__BandSplit *message,
+                      ProtobufCAllocator *allocator);
 /* Tessera__Wire__View methods */
 void   tessera__wire__view__init
                      (Tessera__Wire__View         *message);
@@ -1533,6 +1573,9 @@ typedef void (*Tessera__Wire__Task_Closure)
 typedef void (*Tessera__Wire__Denoise_Closure)
                  (const Tessera__Wire__Denoise *message,
                   void *closure_data);
+typedef void (*Tessera__Wire__BandSplit_Closure)
+                 (const Tessera__Wire__BandSplit *message,
+                  void *closure_data);
 typedef void (*Tessera__Wire__View_Closure)
                  (const Tessera__Wire__View *message,
                   void *closure_data);
@@ -1621,6 +1664,7 @@ extern const ProtobufCMessageDescriptor tessera__wire__close_job__descriptor;
 extern const ProtobufCMessageDescriptor tessera__wire__attempt__descriptor;
 extern const ProtobufCMessageDescriptor tessera__wire__task__descriptor;
 extern const ProtobufCMessageDescriptor tessera__wire__denoise__descriptor;
+extern const ProtobufCMessageDescriptor tessera__wire__band_split__descriptor;
 extern const ProtobufCMessageDescriptor tessera__wire__view__descriptor;
 extern const ProtobufCMessageDescriptor tessera__wire__decode__descriptor;
 extern const ProtobufCMessageDescriptor tessera__wire__encode__descriptor;

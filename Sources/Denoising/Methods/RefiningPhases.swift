@@ -25,13 +25,14 @@ extension PlanRequest {
 
     /// Windows of a phase that refines, by the request's crops and, unless it is given, guidance.
     func refiningGroup(
-        _ grid: WindowGrid, share: StepWeight = .one, guidanceScale: Double? = nil
+        _ grid: WindowGrid, share: StepWeight = .one, guidanceScale: Double? = nil,
+        bandSplit: BandSplit? = nil
     ) -> ViewGroup {
         ViewGroup(
             geometry: .windows(grid),
             conditioning: windowCrops ?? false ? .cappedCrop : viewConditioning,
             guidanceScale: guidanceScale ?? refinementGuidanceScale ?? self.guidanceScale,
-            feather: feather ?? .uniform, share: share)
+            bandSplit: bandSplit, feather: feather ?? .uniform, share: share)
     }
 
     /// Likewise, one group for each region of the picture and what is outside of them.

@@ -23,7 +23,7 @@ extension DenoisingPlan: CustomStringConvertible {
                 (phases.count > 1 ? "  " : "") + describe($0, from: first)
             }
         }
-        let guided = groups.contains { $0.guidanceScale > 1 }
+        let guided = groups.contains(where: \.isGuided)
         lines.append(
             "\(forwardCount) views in all"
                 + (guided ? ", each evaluated with and without the prompt" : "")
@@ -69,7 +69,8 @@ extension ViewGroup {
         return views + (prompt == 0 ? "" : ", of the text of region \(prompt)")
             + (mask.map { ", \($0.summary)" } ?? "") + (source == .canvas ? "" : ", \(source)")
             + (share == .one ? "" : ", share \(share)")
-            + ", guidance \(guidanceScale), told \(conditioning.rawValue)"
+            + ", guidance \(guidanceScale)" + (bandSplit.map { ", \($0)" } ?? "")
+            + ", told \(conditioning.rawValue)"
     }
 }
 
@@ -80,6 +81,11 @@ extension RegionMask {
         let own = regions[region]
         return "in \(own.width)×\(own.height) at (\(own.x), \(own.y))"
     }
+}
+
+extension BandSplit: CustomStringConvertible {
+    /// One clause.
+    package var description: String { "\(highScale) for what is finer than \(low)" }
 }
 
 extension ViewSource: CustomStringConvertible {

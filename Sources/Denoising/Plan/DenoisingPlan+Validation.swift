@@ -100,6 +100,10 @@ extension DenoisingPlan {
         guard (0..<promptCount).contains(planned.prompt) else {
             throw .brokenPlan("step \(step): there is no prompt \(planned.prompt)")
         }
+        if let bands = planned.bandSplit, !bands.fits(group.viewExtent) {
+            throw .brokenPlan(
+                "step \(step): a band of \(bands.low) in views of \(group.viewExtent)")
+        }
         guard case .windows(let grid) = group.geometry else { return }
         guard group.mask == nil else {
             guard group.isSound(planned.views.map(\.view), seed: request.seed, step: step) else {
@@ -182,6 +186,7 @@ extension DenoisingPlan {
                 }
             }
             hash.add(group.guidanceScale)
+            if let bands = group.bandSplit { hash.add("\(bands)") }
             hash.add(group.interaction?.mode.rawValue ?? InteractionMode.off.rawValue)
             if number == 0 {
                 for operation in step.after { hash.add("\(operation)") }

@@ -164,6 +164,7 @@ package struct DenoisingPlan: Equatable, Sendable {
             source: group.source.written(at: place),
             share: group.share.value(at: place),
             guidanceScale: group.guidanceScale,
+            bandSplit: group.bandSplit,
             interaction: group.interaction(seed: request.seed, step: step),
             prompt: group.prompt,
             mask: group.mask,

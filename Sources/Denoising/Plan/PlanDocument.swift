@@ -18,7 +18,7 @@ internal import Tensors
 /// - `decode`: in tiles of `tile` cells, `rows` and `columns` where they begin; each fades in over
 ///   its left and upper neighbours along a linear ramp; clamped to 0 ... 1;
 /// - `resize_picture`: to `height` and `width` in pixels, corners not aligned, clamped; `filter` is
-///   `bicubic` (a = −0.75) or `antialiased-bilinear`;
+///   `bicubic` (a = −0.75), `antialiased-bilinear` or `nearest` (⌊i · old / new⌋);
 /// - `sharpen_picture`: x ← x + `factor` · (x − G), clamped to 0 ... 1, G being the picture convolved
 ///   with a Gaussian of 3 pixels and deviation 1, mirrored at the edges;
 /// - `encode`: likewise in tiles; the autoencoder's mean times its scaling factor;
@@ -62,7 +62,11 @@ internal import Tensors
 /// cut out of its `source`, the `canvas` or, `blurred`, the canvas convolved with a Gaussian of
 /// `kernel_size` cells and deviation `sigma`, cut off and normalised, mirrored at the edges (which
 /// are not repeated), then shifted and scaled to the canvas's mean and deviation.
-/// `guidance_scale` of such a step is the first group's.
+/// `guidance_scale` and `band_split` of such a step are the first group's.
+///
+/// Guidance with a `band_split` is ε_u + `guidance_scale` · L + `high_scale` · (D − L) for each view, D
+/// being ε_c − ε_u and L that reduced to the extents `low` and enlarged again (both bilinear, without
+/// antialiasing).
 ///
 /// Where regions of the picture have prompts of their own, a step has a group for each, which says
 /// its `prompt` (from 1, in `request.regions`' order, in pixels; 0 is the request's) and `region`,
@@ -182,6 +186,8 @@ package struct PlanDocument: Encodable {
         try encodeLevel(step.timestep.sigma, prefix: "", in: &fields)
         try encodeLevel(step.arrival, prefix: "next_", in: &fields)
         try fields.encode(step.groups[0].guidanceScale, forKey: "guidance_scale")
+        try fields.encodeIfPresent(
+            step.groups[0].bandSplit.map(BandSplitRecord.init), forKey: "band_split")
         try fields.encode(step.views.count, forKey: "view_count")
         let before = step.before.flatMap { plan.records(of: $0, inPhase: step.phase, step: step) }
         try fields.encode(before, forKey: "before")
@@ -264,6 +270,7 @@ private struct GroupRecord: Encodable {
     var sigma: Double?
     let share: Double
     let guidanceScale: Double
+    let bandSplit: BandSplitRecord?
     let viewCount: Int
     var prompt: Int?
     var region: Rectangle?
@@ -275,12 +282,14 @@ private struct GroupRecord: Encodable {
         case sigma
         case share
         case guidanceScale = "guidance_scale"
+        case bandSplit = "band_split"
         case viewCount = "view_count"
         case prompt, region, elsewhere
     }
 
     init(_ group: GroupPlan) {
         (share, guidanceScale) = (group.share, group.guidanceScale)
+        bandSplit = group.bandSplit.map(BandSplitRecord.init)
         viewCount = group.views.count
         if case .blurred(let kernelSize, let sigma) = group.source {
             source = "blurred"
@@ -290,4 +299,17 @@ private struct GroupRecord: Encodable {
         guard let mask = group.mask else { return }
         if let number = mask.region { region = mask.regions[number] } else { elsewhere = true }
     }
+}
+
+/// Guidance in two bands in a ``PlanDocument``.
+private struct BandSplitRecord: Encodable {
+    let highScale: Double
+    let low: Extent
+
+    enum CodingKeys: String, CodingKey {
+        case highScale = "high_scale"
+        case low
+    }
+
+    init(_ bands: BandSplit) { (highScale, low) = (bands.highScale, bands.low) }
 }

@@ -26,6 +26,8 @@ package struct GroupPlan: Hashable, Sendable {
     /// What it counts beside the step's other groups.
     package let share: Double
     package let guidanceScale: Double
+    /// Guidance of another strength for what is finer than a band.
+    package let bandSplit: BandSplit?
     /// The exchange between its lattices.
     package let interaction: PixelInteraction?
     /// Number of the prompt that its views are asked with, which is that of its conditioning.

@@ -49,6 +49,8 @@ package struct ViewGroup: Hashable, Sendable {
     package let conditioning: ConditioningRule
     /// Classifier-free guidance weight.
     package let guidanceScale: Double
+    /// Guidance of another strength for what is finer than a band; nil for one strength.
+    package let bandSplit: BandSplit?
     /// How the positions of a window count; lattices meet nowhere.
     package let feather: Feather
     /// What it counts beside the other groups; those of a stage add up to 1 in every step, or are 1
@@ -66,13 +68,14 @@ package struct ViewGroup: Hashable, Sendable {
     /// Traps when what is masked is no windows.
     package init(
         geometry: Geometry, source: ViewSource = .canvas, conditioning: ConditioningRule,
-        guidanceScale: Double, feather: Feather = .uniform, share: StepWeight = .one,
-        prompt: Int = 0, mask: RegionMask? = nil
+        guidanceScale: Double, bandSplit: BandSplit? = nil, feather: Feather = .uniform,
+        share: StepWeight = .one, prompt: Int = 0, mask: RegionMask? = nil
     ) {
         self.geometry = geometry
         self.source = source
         self.conditioning = conditioning
         self.guidanceScale = guidanceScale
+        self.bandSplit = bandSplit
         self.feather = feather
         self.share = share
         self.prompt = prompt
@@ -84,6 +87,9 @@ package struct ViewGroup: Hashable, Sendable {
             return reaches.indices.filter { reaches[$0].contains(where: mask.counts) }
         }
     }
+
+    /// Whether its views are evaluated without the prompt, too.
+    package var isGuided: Bool { TaskGuidance(scale: guidanceScale, bands: bandSplit).isActive }
 
     /// Views per step.
     package var viewCount: Int { asked?.count ?? wholeCount }

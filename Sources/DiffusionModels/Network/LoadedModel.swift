@@ -1,7 +1,6 @@
 package import ComputeBackends
 package import Denoising
 internal import Glibc
-internal import Sampling
 package import Tensors
 
 /// A model in memory: the networks that workers run, and what runs them. Its methods block
@@ -114,9 +113,11 @@ extension LoadedModel {
     ) throws(ComputeError) -> [Latent] {
         guard task.timestep.isFinite, task.guidanceScale.isFinite, task.guidanceRescale.isFinite
         else { throw .unsuitable("a timestep or guidance that is no finite number") }
-        for view in task.views { try check(view.sample) }
-        let guidance = ClassifierFreeGuidance(
-            scale: task.guidanceScale, rescale: task.guidanceRescale)
+        for view in task.views {
+            try check(view.sample)
+            try check(task.bandSplit, in: view.sample)
+        }
+        let guidance = TaskGuidance(of: task)
         var answers: [Latent] = []
         var rest = task.views[...]
         while let first = rest.first {
@@ -140,6 +141,18 @@ extension LoadedModel {
     /// Whether views go through with both texts at once.
     private static func takesBothTexts(views: Int, plane: Int) -> Bool {
         2 * views * plane <= positionsPerPass
+    }
+
+    private func check(_ bands: BandSplit?, in sample: Latent) throws(ComputeError) {
+        guard let bands else { return }
+        guard bands.highScale.isFinite else {
+            throw .unsuitable("a guidance of details that is no finite number")
+        }
+        guard bands.fits(Extent(height: sample.height, width: sample.width)) else {
+            throw .unsuitable(
+                "a low band of \(bands.low) in a view of \(sample.height)×\(sample.width): "
+                    + "it has at least one cell a side and at most the view's")
+        }
     }
 
     private func check(_ sample: Latent) throws(ComputeError) {
@@ -166,7 +179,7 @@ extension LoadedModel {
         _ views: [ViewInput],
         _ timestep: Double,
         texts: UNet.Texts,
-        guidance: ClassifierFreeGuidance
+        guidance: TaskGuidance
     ) throws(ComputeError) -> [Latent] {
         guard guidance.isActive else { return try pass(views, timestep, texts.items(1..<2)) }
         let both =
@@ -316,10 +329,8 @@ extension LoadedModel {
             let plane = group.viewExtent.height * group.viewExtent.width
             let views = min(
                 plan.request.viewsPerTask, group.viewCount, Self.viewsPerPass(plane: plane))
-            let guidance = ClassifierFreeGuidance(
-                scale: group.guidanceScale, rescale: plan.request.guidanceRescale)
             let texts =
-                guidance.isActive && Self.takesBothTexts(views: views, plane: plane) ? 2 : 1
+                group.isGuided && Self.takesBothTexts(views: views, plane: plane) ? 2 : 1
             _ = try forward(
                 ForwardCache.Pass(
                     items: texts * views, height: group.viewExtent.height,

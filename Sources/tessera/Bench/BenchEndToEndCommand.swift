@@ -177,7 +177,7 @@ struct MethodReport: Encodable {
         views = plan.forwardCount
         forwards = plan.stages.reduce(0) { sum, stage in
             stage.groups.reduce(sum) { sum, group in
-                sum + stage.steps.count * group.viewCount * (group.guidanceScale > 1 ? 2 : 1)
+                sum + stage.steps.count * group.viewCount * (group.isGuided ? 2 : 1)
             }
         }
         viewWidth = widest?.width ?? 0

@@ -38,10 +38,10 @@ enum MessageSeeds {
 
     static let latent = Latent(channels: 1, height: 1, width: 2, values: [0.5, -1])
 
-    static func item(_ index: Int, views: Int = 1) -> WorkItem {
+    static func item(_ index: Int, views: Int = 1, bandSplit: BandSplit? = nil) -> WorkItem {
         .denoise(
             DenoiseTask(
-                index: index, step: 0, timestep: 951, guidanceScale: 7.5,
+                index: index, step: 0, timestep: 951, guidanceScale: 7.5, bandSplit: bandSplit,
                 views: Array(
                     repeating: ViewInput(
                         sample: latent,
@@ -83,6 +83,10 @@ enum MessageSeeds {
             "job-ready": .jobReady(JobID(1), problem: nil),
             "job-refused": .jobReady(JobID(1), problem: "no"),
             "close-job": .closeJob(JobID(1)),
+            "task-bands": .task(
+                attempt(),
+                item(0, bandSplit: BandSplit(highScale: 35, low: Extent(height: 1, width: 1))),
+                conditioning: digest),
             "task-denoise": .task(attempt(), item(0, views: 2), conditioning: digest),
             "task-decode": .task(attempt(kind: .decode), tile, conditioning: digest),
             "result-denoise": .result(

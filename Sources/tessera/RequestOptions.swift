@@ -82,7 +82,8 @@ struct RequestOptions: ParsableArguments {
 
     @Option(
         help: """
-            Classifier-free guidance where native windows refine. (default: --guidance-scale; rectifiedhr: 6 or 10 times that)
+            Classifier-free guidance where native windows refine; frecas: of details alone. \
+            (default: --guidance-scale; rectifiedhr: 6 or 10 times that; frecas: 2⅓ times that)
             """
     )
     var refinementGuidanceScale: Double?

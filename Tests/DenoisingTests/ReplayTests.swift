@@ -83,8 +83,11 @@ private struct Replay {
         case "decode":
             return tiled(x, operation, from: 1, to: 8) { $0.toyPicture }.clamped
         case "resize_picture":
-            let isCubic = operation["filter"] as? String == "bicubic"
-            return x.resized(height, width, isCubic ? .cubic : .area).clamped
+            let filters = [
+                "bicubic": Field.Filter.cubic, "antialiased-bilinear": .area, "nearest": .nearest,
+            ]
+            guard let filter = filters[operation["filter"] as? String ?? ""] else { return x }
+            return x.resized(height, width, filter).clamped
         case "sharpen_picture":
             let amount = real(operation, "factor")
             return x.merged(x.blurred(3, 1)) { $0 + amount * ($0 - $1) }.clamped
@@ -273,7 +276,7 @@ private struct Replay {
     private func predict(_ canvas: Field, _ step: [String: Any]) -> Field {
         let views = list(step, "views")
         guard let groups = step["groups"] as? [[String: Any]] else {
-            return predict(canvas, from: canvas, views, timestep: real(step, "timestep"))
+            return predict(canvas, from: canvas, views, step)
         }
         var mixture = canvas.mapped { _ in 0 }
         for (index, group) in groups.enumerated() {
@@ -284,8 +287,7 @@ private struct Replay {
             }
             let own = views.filter { $0["group"] as? Int == index }
             let mean = predict(
-                canvas, from: source, own, timestep: real(step, "timestep"),
-                prompt: group["prompt"] as? Int ?? 0)
+                canvas, from: source, own, step, prompt: group["prompt"] as? Int ?? 0)
             for (c, y, x) in mixture.places {
                 let part = share(of: group, among: groups, y, x)
                 if part > 0 { mixture[c, y, x] += part * mean[c, y, x] }
@@ -315,7 +317,7 @@ private struct Replay {
 
     /// The weighted mean of some views' predictions.
     private func predict(
-        _ canvas: Field, from source: Field, _ views: [[String: Any]], timestep: Double,
+        _ canvas: Field, from source: Field, _ views: [[String: Any]], _ step: [String: Any],
         prompt: Int = 0
     ) -> Field {
         let input = source.values
@@ -324,9 +326,12 @@ private struct Replay {
         for view in views {
             let addresses = addresses(of: view, canvas.height, canvas.width)
             let seen = addresses.cells.map { $0 < 0 ? 0 : input[$0] }
-            let output = network(
-                seen, height: addresses.height, width: addresses.width, timestep: timestep,
-                timeIDs: view["time_ids"] as? [Int] ?? [], prompt: prompt)
+            var prediction = Field(channels, addresses.height, addresses.width)
+            prediction.values = network(
+                seen, height: addresses.height, width: addresses.width,
+                timestep: real(step, "timestep"), timeIDs: view["time_ids"] as? [Int] ?? [],
+                prompt: prompt)
+            let output = guided(prediction, step).values
             let rows = view["row_weights"] as? [Double]
             let columns = view["column_weights"] as? [Double]
             for (element, address) in addresses.cells.enumerated() where address >= 0 {
@@ -341,6 +346,27 @@ private struct Replay {
         var mean = canvas
         mean.values = zip(sum, weights).map { $0 / $1 }
         return mean
+    }
+
+    /// A prediction, and in bands what guidance makes of it and of the toy's without a prompt.
+    private func guided(_ prediction: Field, _ step: [String: Any]) -> Field {
+        guard let bands = step["band_split"] as? [String: Any] else { return prediction }
+        let unconditional = prediction.mapped { 0.9 * $0 + 0.01 }
+        let low = plane(bands, "low")
+        func coarse(_ x: Field) -> Field {
+            x.resized(low.height, low.width, .linear).resized(x.height, x.width, .linear)
+        }
+        func weighted(_ u: Field, _ c: Field, by weight: Double) -> Field {
+            u.merged(c) { $0 + weight * ($1 - $0) }
+        }
+        let parts = [
+            weighted(
+                coarse(unconditional), coarse(prediction), by: real(step, "guidance_scale")),
+            weighted(
+                unconditional.merged(coarse(unconditional), -),
+                prediction.merged(coarse(prediction), -), by: real(bands, "high_scale")),
+        ]
+        return parts[0].merged(parts[1], +)
     }
 
     /// Where each element of a view lies on the canvas, −1 outside.
@@ -512,11 +538,12 @@ private struct Field {
         return whole
     }
 
-    enum Filter { case linear, area, cubic }
+    enum Filter { case linear, area, cubic, nearest }
 
     /// Element by element, by the kernels' formulas.
     func resized(_ newHeight: Int, _ newWidth: Int, _ filter: Filter) -> Field {
         func weights(_ count: Int, _ newCount: Int, _ index: Int) -> [(Int, Double)] {
+            if filter == .nearest { return [(index * count / newCount, 1)] }
             let scale = Double(count) / Double(newCount)
             let centre = (Double(index) + 0.5) * scale - 0.5
             let reach = filter == .cubic ? 2 : filter == .area ? max(scale, 1) : 1
@@ -532,7 +559,7 @@ private struct Field {
                     weight =
                         -0.75 * distance * distance * distance + 3.75 * distance * distance
                         - 6 * distance + 3
-                case .cubic: weight = 0
+                case .cubic, .nearest: weight = 0
                 }
                 if filter == .area, !(0..<count).contains(place) { continue }
                 found.append((min(max(place, 0), count - 1), weight))
@@ -626,6 +653,12 @@ struct ReplayTests {
         Case(method: "pixelrush", scheduler: "euler", height: 201, width: 150),
         Case(
             method: "pixelrush", scheduler: "ddim", height: 136, width: 264,
+            prediction: .vPrediction, zeroTerminalSNR: true),
+        Case(method: "frecas", scheduler: "euler", height: 201, width: 150) {
+            $0.viewsPerTask = 3
+        },
+        Case(
+            method: "frecas", scheduler: "ddim", height: 136, width: 264,
             prediction: .vPrediction, zeroTerminalSNR: true),
         Case(method: "spotdiffusion", scheduler: "euler", height: 75, width: 230),
         Case(method: "multidiffusion", scheduler: "euler", height: 100, width: 230) {

@@ -14,6 +14,7 @@ struct MethodParityTests {
         "the final latent lies within 1e-3 of the reference's standard deviation",
         arguments: [
             ("demofusion", 6), ("scalediff", 10), ("rectifiedhr", 10), ("diffusehigh", 10),
+            ("frecas", 10),
         ])
     func finalLatent(method: String, steps: Int) async throws {
         let model = try #require(ParityCase.all.first { $0.name == "default" })

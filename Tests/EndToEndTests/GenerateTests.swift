@@ -19,7 +19,7 @@ struct GenerateTests {
         "0, 1 and 3 workers make the same bytes",
         arguments: [
             ("256x256", 4, "cutdiffusion"), ("456x328", 2, "cutdiffusion"),
-            ("456x328", 4, "upscale"),
+            ("456x328", 4, "upscale"), ("456x328", 4, "frecas"),
         ]
     )
     func sameBytesForAnyWorkers(size: String, steps: Int, method: String) async throws {
@@ -84,7 +84,8 @@ struct GenerateTests {
     }
 
     @Test(
-        "a worker killed in mid-run changes nothing in the picture", arguments: [[], Self.regions])
+        "a worker killed in mid-run changes nothing in the picture",
+        arguments: [[], ["--method", "frecas"], Self.regions])
     func killedWorker(more: [String]) async throws {
         let folder = try TemporaryFolder()
         let quiet = try await CommandLineTool.run(quickRun(to: folder.file("quiet.png"), more))

@@ -3,8 +3,8 @@
 
     python make_method_fixtures.py
 
-What DemoFusion (arXiv 2311.16973), ScaleDiff (arXiv 2510.25818), RectifiedHR (arXiv 2503.02537) and
-DiffuseHigh (arXiv 2406.18459; a Haar wavelet of the latent), windows instead of their whole canvas,
+What DemoFusion (arXiv 2311.16973), ScaleDiff (arXiv 2510.25818), RectifiedHR (arXiv 2503.02537),
+DiffuseHigh (arXiv 2406.18459; a Haar wavelet of the latent) and FreCaS (arXiv 2410.18410), windows instead of their whole canvas,
 make of the shipped model, written from the papers' formulas as plain loops over diffusers' own
 network, autoencoder and DDIM scheduler; no line of it comes from the Swift program or goes by a plan
 of it. Random numbers are Philox 4x32-10, counted by (purpose, step, index) as the program counts
@@ -103,8 +103,9 @@ class Model:
         scheduler.set_timesteps(steps)
         return scheduler
 
-    def predict(self, view, timestep, ids, guidance=GUIDANCE):
-        """Guided prediction for one native view (1, 4, 16, 16)."""
+    def predict(self, view, timestep, ids, guidance=GUIDANCE, details=None):
+        """Guided prediction for one native view (1, 4, 16, 16), where there is a weight of `details`
+        in two bands: what is left of half the side, and the rest."""
         def half(name):
             added = dict(
                 text_embeds=self.text[f"{name}.pooled"][None], time_ids=torch.tensor([ids]).float())
@@ -112,14 +113,22 @@ class Model:
                 view, timestep, encoder_hidden_states=self.text[f"{name}.hidden"][None],
                 added_cond_kwargs=added,
             ).sample
-        negative = half("negative")
-        return negative + guidance * (half("prompt") - negative)
+        negative, prompt = half("negative"), half("prompt")
+        if details is None:
+            return negative + guidance * (prompt - negative)
+        def bands(x):
+            resize = lambda y, side: F.interpolate(y, size=(side, side), mode="bilinear")
+            low = resize(resize(x, NATIVE // 2), NATIVE)
+            return low, x - low
+        return sum(
+            u + weight * (c - u)
+            for u, c, weight in zip(bands(negative), bands(prompt), (guidance, details)))
 
     def whole(self, view, timestep):
         side = NATIVE * self.scale
         return self.predict(view, timestep, [side, side, 0, 0, side, side])
 
-    def windows(self, canvas, timestep, step, guidance=GUIDANCE):
+    def windows(self, canvas, timestep, step, guidance=GUIDANCE, details=None):
         """MultiDiffusion's mean over jittered windows, which stay inside the canvas."""
         total, count = torch.zeros_like(canvas), torch.zeros_like(canvas)
         limit, jitter = SIDE - NATIVE, (NATIVE - STRIDE) // 4
@@ -137,7 +146,7 @@ class Model:
                 ids = [size, size, y * self.scale, x * self.scale, native, native]
                 part = canvas[..., y:y + NATIVE, x:x + NATIVE]
                 total[..., y:y + NATIVE, x:x + NATIVE] += self.predict(
-                    part, timestep, ids, guidance)
+                    part, timestep, ids, guidance, details)
                 count[..., y:y + NATIVE, x:x + NATIVE] += 1
                 window += 1
         return total / count
@@ -297,6 +306,35 @@ def diffusehigh(model, steps=10):
     return z
 
 
+def frecas(model, steps=10):
+    """Four fifths of the steps down to timestep 200 at native size, the rest twice as large."""
+    signal = model.scheduler(steps).alphas_cumprod
+    base, end = steps * 4 // 5, 200
+    def step(z, v, t, next):
+        a, b = signal[t], 1.0 if next is None else signal[next]
+        predicted = clean(z, v, a)
+        noise = a.sqrt() * v + (1 - a).sqrt() * z
+        return predicted if next is None else b.sqrt() * predicted + (1 - b).sqrt() * noise
+    def times(start, end, count):
+        return torch.linspace(start, end, count, dtype=torch.float64).int().tolist()
+    def run(z, timesteps, predict):
+        for i, (t, next) in enumerate(zip(timesteps, timesteps[1:] + [None])):
+            z = step(z, predict(z, torch.tensor(t), i), t, next)
+        return z
+    z = noise(NATIVE, lambda c, y: (INITIAL, c, y))
+    z = run(z, times(999, end, base), lambda z, t, i: model.whole(z, t))
+    ratio = 0.5**1.5
+    target = ratio * signal[end] / (1 + (ratio - 1) * signal[end])
+    start = int((signal > target).sum())
+    picture = F.interpolate(model.decode(z), size=(SIDE * model.scale,) * 2, mode="nearest")
+    added = noise(SIDE, lambda c, y: (RENOISE, base, c * SIDE + y))
+    a = signal[start]
+    z = a.sqrt() * model.encode(picture) + (1 - a).sqrt() * added
+    return run(
+        z, times(start, 0, steps - base),
+        lambda z, t, i: model.windows(z, t, base + i, GUIDANCE, GUIDANCE * 7 / 3))
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--default", type=Path, default=make_fixtures.DEFAULT_MODEL)
@@ -311,6 +349,7 @@ def main():
         "scalediff": scalediff(model),
         "rectifiedhr": rectifiedhr(model),
         "diffusehigh": diffusehigh(model),
+        "frecas": frecas(model),
     }
     for key, value in golden.items():
         assert torch.isfinite(value).all(), f"{key} is not finite"

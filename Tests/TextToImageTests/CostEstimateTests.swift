@@ -29,7 +29,7 @@ private final class TimedModel: ComputeModel, Sendable {
 struct CostEstimateTests {
     @Test(
         "is every view and tile of the plan at the time of its kind",
-        arguments: ["upscale", "cutdiffusion", "direct", "demofusion", "rectifiedhr"])
+        arguments: ["upscale", "cutdiffusion", "direct", "demofusion", "rectifiedhr", "frecas"])
     func sums(method: String) async throws {
         let studio = try ToyStudio()
         let generator = try studio.generator(width: 300, height: 256, method: method)

@@ -122,6 +122,7 @@ final class ResumeTests {
         arguments: [
             ("upscale", 300, 256), ("scalediff", 256, 256), ("demofusion", 256, 256),
             ("rectifiedhr", 256, 256), ("diffusehigh", 256, 256), ("pixelrush", 256, 256),
+            ("frecas", 256, 256),
         ])
     func enlargedPicture(method: String, width: Int, height: Int) async throws {
         let generator = try studio.generator(width: width, height: height, method: method)

@@ -115,11 +115,12 @@ final class ToyStudio: Sendable {
     func path(_ name: String) -> String { folder + "/" + name }
 
     func generator(
-        width: Int = 256, height: Int = 256, seed: UInt64 = 5, method: String = "cutdiffusion"
+        width: Int = 256, height: Int = 256, seed: UInt64 = 5, method: String = "cutdiffusion",
+        guidanceScale: Double = 1
     ) throws -> ImageGenerator {
         let request = GenerationRequest(
-            prompt: "hills", width: width, height: height, steps: 3, guidanceScale: 1, seed: seed,
-            method: method)
+            prompt: "hills", width: width, height: height, steps: 3, guidanceScale: guidanceScale,
+            seed: seed, method: method)
         return try generator(of: try PicturePlan(request: request, model: model))
     }
 

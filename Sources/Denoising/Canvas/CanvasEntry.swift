@@ -27,10 +27,10 @@ struct CanvasEntry {
                 let encoding = PictureEncoding(
                     of: source, size: size, to: plan.tiles(ofPhase: phase))
                 latent = try await encoded(encoding, executor, conditionings, onTile: onTile)
-            case .redraw(_, let sharpening):
+            case .redraw(_, let filter, let sharpening):
                 let redrawing = Redrawing(
                     from: plan.phases[phase - 1].latent, to: planned.latent,
-                    model: plan.request.model, sharpening: sharpening)
+                    model: plan.request.model, filter: filter, sharpening: sharpening)
                 latent = try await redrawing.redraw(
                     latent, with: executor, conditionings: conditionings, onTile: onTile)
             case .boost(let factor, let low):

@@ -1,14 +1,15 @@
+package import ImageFilters
+
 /// What happens to the whole canvas between phases and at the start of steps: a pure function of
 /// the state, as a value.
 package enum CanvasOperation: Hashable, Sendable {
     /// The picture that the plan starts from, of `source` pixels, is brought to `size` pixels and
     /// encoded to the phase's latent: see ``PictureEncoding``.
     case encode(source: Extent, size: Extent)
-    /// The latent is decoded, the picture enlarged to so many pixels by bicubic interpolation and
-    /// encoded to the phase's latent: see ``Redrawing``. In a phase's entry alone, on what the
-    /// phase before left. Before it is encoded the picture may be sharpened by an amount: see
-    /// ``BandSharpener``.
-    case redraw(picture: Extent, sharpening: Double = 0)
+    /// The latent is decoded, the picture enlarged to so many pixels and encoded to the phase's
+    /// latent: see ``Redrawing``. In a phase's entry alone, on what the phase before left. Before it
+    /// is encoded the picture may be sharpened by an amount: see ``BandSharpener``.
+    case redraw(picture: Extent, filter: ResamplingFilter = .bicubic, sharpening: Double = 0)
     /// The latent itself is brought to other extents by bicubic interpolation. In a phase's entry.
     case resample(to: Extent)
     /// x ← L + factor · (x − L), where L is what is left of x when it is reduced to `low` and

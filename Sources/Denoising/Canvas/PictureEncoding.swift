@@ -14,11 +14,18 @@ struct PictureEncoding {
     /// column and row are repeated.
     let target: TileGrid
 
+    /// How it is brought to the new size.
+    let filter: ResamplingFilter
+
     /// How much the picture of the new size is sharpened: see ``BandSharpener``.
     let sharpening: Double
 
-    /// Traps when the latent is too small.
-    init(of source: Extent, size: Extent, to target: TileGrid, sharpening: Double = 0) {
+    /// Traps when the latent is too small. `filter` nil is cubic where it grows; where it shrinks
+    /// that would skip pixels.
+    init(
+        of source: Extent, size: Extent, to target: TileGrid, filter: ResamplingFilter? = nil,
+        sharpening: Double = 0
+    ) {
         let scale = target.scaleFactor
         precondition(
             size.height <= target.latent.height * scale
@@ -26,12 +33,9 @@ struct PictureEncoding {
         self.source = source
         self.size = size
         self.target = target
+        let shrinks = size.height < source.height || size.width < source.width
+        self.filter = filter ?? (shrinks ? .antialiasedBilinear : .bicubic)
         self.sharpening = sharpening
-    }
-
-    /// Cubic where it grows; where it shrinks that would skip pixels.
-    var filter: ResamplingFilter {
-        size.height < source.height || size.width < source.width ? .antialiasedBilinear : .bicubic
     }
 
     /// `onTile` runs after each tile that is encoded; `nextBand` gives the picture from its top.

@@ -1,3 +1,4 @@
+internal import ImageFilters
 internal import Tensors
 
 /// A latent is decoded, the picture enlarged, and encoded again: what a phase that refines a
@@ -10,6 +11,8 @@ struct Redrawing {
     let source: TileGrid
     /// How the enlarged picture is encoded.
     let target: TileGrid
+    /// How the picture is enlarged.
+    let filter: ResamplingFilter
     /// How much it is sharpened before.
     let sharpening: Double
 
@@ -18,8 +21,10 @@ struct Redrawing {
 
     /// Of a latent of one size to one of another, by tiles of the model's native side.
     init(
-        from latent: Extent, to enlarged: Extent, model: ModelGeometry, sharpening: Double = 0
+        from latent: Extent, to enlarged: Extent, model: ModelGeometry,
+        filter: ResamplingFilter = .bicubic, sharpening: Double = 0
     ) {
+        self.filter = filter
         self.sharpening = sharpening
         source = TileGrid(latent: latent, model: model)
         target = TileGrid(latent: enlarged, model: model)
@@ -40,7 +45,8 @@ struct Redrawing {
             try await onTile(done, count)
         }
         let encoding = PictureEncoding(
-            of: source.pixels, size: target.pixels, to: target, sharpening: sharpening)
+            of: source.pixels, size: target.pixels, to: target, filter: filter,
+            sharpening: sharpening)
         return try await encoding.encode(
             with: executor, conditionings: conditionings, onTile: { try await advance() }
         ) {

@@ -26,6 +26,7 @@ package enum DenoisingMethods {
         DemoFusionMethod(),
         AccDiffusionMethod(),
         RectifiedHRMethod(),
+        FreCaSMethod(),
         MultiDiffusionMethod(),
         SpotDiffusionMethod(),
         DirectMethod(),

@@ -37,10 +37,12 @@ extension PlanRequest {
 
     /// Likewise, one group for each region of the picture and what is outside of them.
     func refiningGroups(
-        _ grid: WindowGrid, within latent: Extent, guidanceScale: Double? = nil
+        _ grid: WindowGrid, within latent: Extent, guidanceScale: Double? = nil,
+        bandSplit: BandSplit? = nil
     ) -> [ViewGroup] {
         split(
-            refiningGroup(grid, guidanceScale: guidanceScale), on: grid.canvas, within: latent)
+            refiningGroup(grid, guidanceScale: guidanceScale, bandSplit: bandSplit),
+            on: grid.canvas, within: latent)
     }
 
     /// The plain sampler on the first of `sizes`, then an enlargement to each other one, made by its

@@ -1,3 +1,4 @@
+internal import ImageFilters
 internal import Sampling
 
 extension DenoisingPlan: CustomStringConvertible {
@@ -124,8 +125,9 @@ extension CanvasOperation: CustomStringConvertible {
         case .encode(let source, let size):
             "the picture \(source.area < size.area ? "enlarged" : "reduced") to \(size) pixels, "
                 + "encoded"
-        case .redraw(let picture, let sharpening):
+        case .redraw(let picture, let filter, let sharpening):
             "decoded, enlarged to \(picture) pixels, "
+                + (filter == .bicubic ? "" : "each the \(filter.rawValue), ")
                 + (sharpening == 0 ? "" : "sharpened by \(sharpening), ") + "encoded"
         case .boost(let factor, let low): "what is finer than \(low) times \(factor)"
         case .keep(let name, let low): "\(low) of it kept as \(name)"

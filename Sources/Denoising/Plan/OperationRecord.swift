@@ -69,12 +69,12 @@ extension DenoisingPlan {
                 OperationRecord(kind: "pad_picture", of: encoding.target.pixels),
                 OperationRecord(kind: "encode", tiles: encoding.target),
             ]
-        case .redraw(let picture, let sharpening):
+        case .redraw(let picture, let filter, let sharpening):
             let redrawing = Redrawing(
                 from: phases[phase - 1].latent, to: phases[phase].latent, model: request.model)
             let resized = [
                 OperationRecord(kind: "decode", tiles: redrawing.source),
-                OperationRecord(kind: "resize_picture", of: picture, filter: .bicubic),
+                OperationRecord(kind: "resize_picture", of: picture, filter: filter),
             ]
             let encoded = OperationRecord(kind: "encode", tiles: redrawing.target)
             guard sharpening != 0 else { return resized + [encoded] }

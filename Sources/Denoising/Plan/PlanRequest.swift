@@ -73,7 +73,8 @@ package struct PlanRequest: Equatable, Sendable {
     package var seed: UInt64
     /// Classifier-free guidance weight.
     package var guidanceScale: Double
-    /// Guidance weight where native windows refine; nil is `guidanceScale`, and more for RectifiedHR.
+    /// Guidance weight where native windows refine, of their details alone for FreCaS; nil is
+    /// `guidanceScale`, and more for RectifiedHR and FreCaS.
     package var refinementGuidanceScale: Double?
     /// φ of guidance rescale, 0 ... 1.
     package var guidanceRescale: Double

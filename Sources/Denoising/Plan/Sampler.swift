@@ -24,6 +24,31 @@ package struct Sampler: Equatable, Sendable {
         try schedule(length: length, steps: length - (count ?? length)..<length)
     }
 
+    /// Steps at `count` timesteps of the training schedule, evenly from `start` down to `end`, both
+    /// included and rounded down; behind the last no noise is left. Throws
+    /// ``PlanningError/unsampled(_:)`` when there are not so many.
+    package func schedule(
+        from start: Int, to end: Int, count: Int
+    ) throws(PlanningError) -> PhaseSchedule {
+        guard (1...max(1, start - end + 1)).contains(count) else {
+            throw .unsampled(.invalidStepCount(count, limit: start - end + 1))
+        }
+        let gaps = max(1, count - 1)
+        let times = (0..<count).map { (start * gaps - (start - end) * $0) / gaps }
+        do {
+            let scheduler = try Schedulers.entry(named: name, configuration: configuration)
+                .makeScheduler(configuration: configuration, timesteps: .listed(times))
+            return PhaseSchedule(name: name, scheduler: scheduler, steps: 0..<count)
+        } catch {
+            throw .unsampled(error)
+        }
+    }
+
+    /// The training schedule. Throws ``PlanningError/unsampled(_:)``.
+    package func noiseSchedule() throws(PlanningError) -> NoiseSchedule {
+        do { return try configuration.noiseSchedule() } catch { throw .unsampled(error) }
+    }
+
     /// Some steps of a schedule of `length`: see ``PhaseSchedule``. Throws
     /// ``PlanningError/unsampled(_:)`` when there is no such schedule.
     package func schedule(

@@ -147,7 +147,7 @@ extension ViewGroup {
         return masks.map { mask in
             ViewGroup(
                 geometry: geometry, source: source, conditioning: conditioning,
-                guidanceScale: guidanceScale, feather: feather, share: share,
+                guidanceScale: guidanceScale, bandSplit: bandSplit, feather: feather, share: share,
                 prompt: mask.region.map { $0 + 1 } ?? 0, mask: masks.count > 1 ? mask : nil)
         }
     }

@@ -66,16 +66,18 @@ extension PlanRequest {
 
     /// The request with every choice filled in, for a method whose first phase is the plain sampler
     /// and whose others have windows; with nothing of those where there are no others. `stride` nil
-    /// is half the native window.
+    /// is half the native window, `refinementGuidanceScale` nil the request's guidance.
     func resolvedForWindows(
-        isPlain: Bool, stride: Int? = nil, feather: Feather? = nil
+        isPlain: Bool, stride: Int? = nil, feather: Feather? = nil,
+        refinementGuidanceScale: Double? = nil
     ) throws(PlanningError) -> PlanRequest {
         var resolved = self
         resolved.sizeConditioning = sizeConditioning ?? .native
         resolved.stride = try checkedStride(default: stride)
         resolved.jitter = jitter ?? true
         resolved.windowCrops = windowCrops ?? true
-        resolved.refinementGuidanceScale = refinementGuidanceScale ?? guidanceScale
+        resolved.refinementGuidanceScale =
+            self.refinementGuidanceScale ?? refinementGuidanceScale ?? guidanceScale
         resolved.feather = self.feather ?? feather
         guard isPlain else { return resolved }
         (resolved.stride, resolved.jitter, resolved.windowCrops) = (nil, nil, nil)

@@ -68,7 +68,7 @@ struct BenchMemoryCommand: AsyncParsableCommand {
         let empty = PromptEmbedding(
             hiddenStates: Tensor(shape: Shape(1, 1), elements: [0]), pooled: nil)
         let generator = ImageGenerator(
-            picture: picture, conditioning: Conditioning(prompt: empty, negative: empty))
+            picture: picture, conditionings: [Conditioning(prompt: empty, negative: empty)])
         let before = ProcessFacts.peakMemoryBytes
         let seconds = try await run(generator, scale: folder.vae.scaleFactor)
         let latent = picture.plan.latent
@@ -108,7 +108,7 @@ private struct AnswerlessExecutor: TaskExecutor {
     private static let underWay = 128
 
     func execute(
-        _ items: WorkList, conditioning: Conditioning,
+        _ items: WorkList, conditionings: [Conditioning],
         deliver: (_ position: Int, _ answer: WorkAnswer) async throws -> Void
     ) async throws {
         for start in stride(from: 0, to: items.count, by: Self.underWay) {

@@ -75,6 +75,9 @@ package struct IPAddress: Hashable, Sendable, CustomStringConvertible {
             ? bytes[0] == 169 && bytes[1] == 254 : bytes[0] == 0xFE && bytes[1] & 0xC0 == 0x80
     }
 
+    /// Whether it cannot be used without an interface, and names none.
+    package var lacksInterface: Bool { family == .v6 && isLinkLocal && scope == 0 }
+
     /// As it is read again, without brackets; an interface by its number.
     package var description: String {
         var text = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))

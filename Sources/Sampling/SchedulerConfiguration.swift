@@ -76,6 +76,9 @@ package struct SchedulerConfiguration: Codable, Equatable, Sendable {
     /// "discrete" by default; "continuous" is of another schedule.
     package var timestepType: String?
 
+    /// What the file calls its class where the model's index names another.
+    package var ownClassName: String?
+
     package init() {}
 
     enum CodingKeys: String, CodingKey {

@@ -35,6 +35,11 @@ package enum LatentRescue {
                 SystemPath.cString(path), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
             if claim < 0, errno == EEXIST { continue }
             guard claim >= 0 else { return nil }
+            // Under a umask without it what was claimed could not be replaced.
+            var status = stat()
+            if unsafe fstat(claim, &status) == 0, status.st_mode & S_IWUSR == 0 {
+                fchmod(claim, status.st_mode & 0o777 | S_IWUSR)
+            }
             close(claim)
             do {
                 try LatentFile.write(latent, to: .file(path))

@@ -215,9 +215,10 @@ package struct PictureRunFailure: Error, CustomStringConvertible {
     /// Whether it was the disk that did not take the picture, rather than that there is none.
     package var isUnwritable: Bool { cause is ImageOutputError || cause is WeightsError }
 
-    /// What has to be done before another attempt.
-    private var remedy: String {
-        isUnwritable ? "mend that place or name another --output" : "mend that"
+    /// What has to be done before another attempt, which may put the picture elsewhere or not.
+    private func remedy(movable: Bool) -> String {
+        guard isUnwritable else { return "mend that" }
+        return "mend that place" + (movable ? " or name another --output" : "")
     }
 
     private var causes: String {
@@ -226,17 +227,19 @@ package struct PictureRunFailure: Error, CustomStringConvertible {
 
     package var description: String {
         switch latents {
-        case .folder(let path): sentence(goingOn: "go on with --state-dir \(path) --resume")
+        case .folder(let path):
+            sentence(goingOn: "go on with --state-dir \(path) --resume", movable: true)
         case .file(let path): "\(causes); \(what) are in \(path)"
         case .lost:
-            "\(causes); \(remedy), and add --state-dir, which keeps \(what) so that --resume \(rest)"
+            "\(causes); \(remedy(movable: true)), and add --state-dir, which keeps \(what) so that --resume \(rest)"
                 + (phase == nil ? ", or --save-latents, which writes them before decoding" : "")
         }
     }
 
-    /// The same where a state folder keeps the latents, with what to do to use them.
-    package func sentence(goingOn: String) -> String {
-        "\(causes); \(what) are kept: \(remedy), and \(goingOn), which \(rest)"
+    /// The same where a state folder keeps the latents, with what to do to use them. `movable` says
+    /// whether the picture may then go elsewhere.
+    package func sentence(goingOn: String, movable: Bool) -> String {
+        "\(causes); \(what) are kept: \(remedy(movable: movable)), and \(goingOn), which \(rest)"
     }
 
     /// The same where nothing keeps the latents and nobody can be told an option.

@@ -133,6 +133,10 @@ private final class DealerDelegate: PollThread.Delegate, @unchecked Sendable {
     private var dialledAt: ContinuousClock.Instant
     private var failures = 0
     private var hasTold = false
+    /// Whether somebody listens at what is dialled and has not shaken hands yet.
+    private var isAnswered = false
+
+    private static let strangeAnswer = "what listens there does not answer as a coordinator does"
 
     private enum Answer: Sendable {
         case mechanism(String?)
@@ -175,7 +179,12 @@ private final class DealerDelegate: PollThread.Delegate, @unchecked Sendable {
         case .brokeOff: handshake = .failed
         case .brokeProtocol(ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH): handshake = .mismatched
         case .brokeProtocol: handshake = .garbled
+        case .connected:
+            // Forgotten as soon as a handshake succeeds.
+            isAnswered = true
+            return trouble.withLock { $0 = Self.strangeAnswer }
         case .disconnected:
+            isAnswered = false
             route.disconnected()
             return record.disconnected(at: clock.now)
         case .dialFailed(let wait): return dialFailed(nextIn: wait, socket)
@@ -183,7 +192,7 @@ private final class DealerDelegate: PollThread.Delegate, @unchecked Sendable {
         }
         if handshake == .succeeded {
             route.connected()
-            (failures, hasTold) = (0, false)
+            (failures, hasTold, isAnswered) = (0, false, false)
             trouble.withLock { $0 = nil }
         }
         carryOut(record.handshake(handshake, at: clock.now))
@@ -214,13 +223,17 @@ private final class DealerDelegate: PollThread.Delegate, @unchecked Sendable {
     // MARK: Dialling
 
     private func dial(_ target: Target, _ socket: ZMQSocket) {
+        isAnswered = false
         socket.redial(to: target)
         dialledAt = clock.now
     }
 
     private func dialFailed(nextIn wait: Duration, _ socket: ZMQSocket) {
         failures += 1
-        missed(reasonOfFailure, isTold: failures >= Self.failuresTold)
+        missed(
+            isAnswered ? Self.strangeAnswer : reasonOfFailure,
+            isTold: failures >= Self.failuresTold)
+        isAnswered = false
         dialledAt = clock.now + wait
         if let next = route.failed(at: clock.now) { dial(next, socket) }
     }

@@ -22,9 +22,17 @@ package enum Endpoint: Hashable, Sendable, CustomStringConvertible {
         guard !text.hasSuffix("/") else {
             throw .invalidEndpoint(text, reason: "it ends in a slash")
         }
-        do { self = .tcp(try HostPort(text.dropFirst(6))) } catch {
+        let place: HostPort
+        do { place = try HostPort(text.dropFirst(6)) } catch {
             throw .invalidEndpoint(text, reason: "\(error)")
         }
+        if case .address(let address) = place.host, address.lacksInterface {
+            throw .invalidEndpoint(
+                text,
+                reason: "an address of a single link needs its interface, as in "
+                    + "[\(address)%eth0]:\(place.port)")
+        }
+        self = .tcp(place)
     }
 
     /// One that can be dialled: it names a machine and a port.

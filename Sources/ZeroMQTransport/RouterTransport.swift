@@ -197,7 +197,7 @@ private final class RouterDelegate: PollThread.Delegate, @unchecked Sendable {
             ledger.handshakeFailed(.wrongServerKey)
         case .brokeProtocol: ledger.handshakeFailed(.badHandshake)
         case .brokeOff: ledger.handshakeFailed(.abandoned)
-        case .dialFailed: break
+        case .connected, .dialFailed: break
         case .disconnected(let descriptor):
             if let peer = ledger.disconnected(descriptor) { lost.young.append(peer) }
         }

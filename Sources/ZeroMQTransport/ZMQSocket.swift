@@ -142,7 +142,7 @@ final class ZMQSocket: @unchecked Sendable {
         let address = "inproc://monitor"
         let events =
             ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_ACCEPT_FAILED | ZMQ_EVENT_DISCONNECTED
-            | ZMQ_EVENT_CONNECT_RETRIED
+            | ZMQ_EVENT_CONNECTED | ZMQ_EVENT_CONNECT_RETRIED
             | ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL
             | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH
         guard unsafe zmq_socket_monitor(handle, address, events) == 0,
@@ -296,6 +296,8 @@ final class ZMQSocket: @unchecked Sendable {
         case accepted(Int32)
         case acceptFailed
         case disconnected(Int32)
+        /// Somebody listens at the dialled address; what they speak is to be seen.
+        case connected
         /// A dialled address was not reached; libzmq dials it again so soon.
         case dialFailed(nextIn: Duration)
         case established
@@ -327,6 +329,7 @@ final class ZMQSocket: @unchecked Sendable {
             case ZMQ_EVENT_ACCEPTED: return .accepted(value)
             case ZMQ_EVENT_ACCEPT_FAILED: return .acceptFailed
             case ZMQ_EVENT_DISCONNECTED: return .disconnected(value)
+            case ZMQ_EVENT_CONNECTED: return .connected
             case ZMQ_EVENT_CONNECT_RETRIED: return .dialFailed(nextIn: .milliseconds(Int(value)))
             case ZMQ_EVENT_HANDSHAKE_SUCCEEDED: return .established
             case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH: return .refusedAtDoor(value)

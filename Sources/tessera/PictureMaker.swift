@@ -80,7 +80,9 @@ struct PictureMaker: JobMaker {
             case .folder:
                 throw CommandFailure(
                     failure.isUnwritable ? .resumable : status,
-                    failure.sentence(goingOn: "submit the very job again with --id \(job.id)"))
+                    failure.sentence(
+                        // One id is one job, with its output.
+                        goingOn: "submit the very job again with --id \(job.id)", movable: false))
             case .file: throw failure
             case .lost: throw CommandFailure(status, failure.loss)
             }

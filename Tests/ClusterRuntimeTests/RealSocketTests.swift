@@ -1,6 +1,7 @@
 import ClusterCore
 import ClusterRuntime
 import Denoising
+import Glibc
 import TestSupport
 import Testing
 import ZeroMQTransport
@@ -175,6 +176,36 @@ struct RealSocketTests {
             } else { (nil, nil) }
         #expect(endpoint == gone)
         #expect(trouble == "connection refused")
+    }
+
+    @Test("a worker that reaches something else than a coordinator says so")
+    func strangeListener() async throws {
+        var limits = quickLimits()
+        limits.orphanTimeout = .seconds(2)
+        // The system completes connections, and nobody speaks.
+        let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        defer { close(listener) }
+        var place = sockaddr_in()
+        place.sin_family = sa_family_t(AF_INET)
+        place.sin_addr.s_addr = inet_addr("127.0.0.1")
+        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let isBound = withUnsafeMutablePointer(to: &place) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+                bind(listener, address, size) == 0 && listen(listener, 8) == 0
+                    && getsockname(listener, address, &size) == 0
+            }
+        }
+        try #require(isBound)
+        let worker = try Worker(
+            connect: "tcp://127.0.0.1:\(UInt16(bigEndian: place.sin_port))", name: "astray",
+            identity: toyIdentity,
+            model: ToyModel(), version: "test", limits: limits, logger: quietLogger)
+        let error = await #expect(throws: WorkerError.self) { try await worker.run() }
+        guard case .coordinatorSilent(_, _, let trouble)? = error else {
+            Issue.record("\(String(describing: error))")
+            return
+        }
+        #expect(trouble == "what listens there does not answer as a coordinator does")
     }
 
     @Test("matrix 40: random bytes as well-formed messages are counted and cut off; work goes on")

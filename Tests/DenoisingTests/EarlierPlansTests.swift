@@ -27,8 +27,8 @@ struct EarlierPlan: Sendable, CustomTestStringConvertible {
             method: "cutdiffusion", height: 104, width: 150, fingerprint: "fe68cc922d3ea17f",
             document: "33d35fb4bd87b605", picture: "008a83f3f7d173ec"),
         EarlierPlan(
-            method: "upscale", height: 150, width: 331, fingerprint: "3a850d4da131eab1",
-            document: "88ed96af84599550", picture: "ad5a8e707145c9d1"),
+            method: "upscale", height: 150, width: 331, fingerprint: "601d3b798581cee4",
+            document: "03633807a9cd7540", picture: "ab3176685d15facb"),
     ]
 }
 

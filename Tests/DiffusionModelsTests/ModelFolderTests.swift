@@ -254,6 +254,23 @@ struct ModelFolderTests {
         }
     }
 
+    @Test(
+        "a scheduler's file is believed when it names what no sampler here walks down, too",
+        arguments: ["FlowMatchEulerDiscreteScheduler", "EDMEulerScheduler", "FooScheduler"])
+    func contradictingClass(name: String) throws {
+        let folder = try tiny()
+        try edit(folder, "scheduler/scheduler_config.json", "EulerDiscreteScheduler", name)
+        let scheduler = try ModelFolder(path: folder.path).scheduler
+        for entry in Schedulers.all {
+            #expect(throws: SamplingError.otherSchedule(name)) {
+                try entry.makeScheduler(configuration: scheduler, steps: 2)
+            }
+        }
+        #expect(throws: SamplingError.otherSchedule(name)) {
+            try Schedulers.entry(named: nil, configuration: scheduler)
+        }
+    }
+
     @Test("what is wrong with a file has a remedy of its own where there is one")
     func remedies() {
         for (error, word) in [

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// The model that ships, with one weight of its autoencoder changed.
-private struct DamagedModel {
+struct DamagedModel {
     let path: String
 
     /// Writes `value` over the first value of a tensor of the autoencoder in a copy.

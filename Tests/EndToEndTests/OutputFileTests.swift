@@ -209,6 +209,22 @@ struct OutputFileTests {
         #expect(outcome.errors.contains("the folder closed: Permission denied"), "\(outcome)")
     }
 
+    @Test(
+        "latents are rescued under a umask that lets nobody write, too",
+        .enabled("an ordinary user has to reach the tool") { try await isReachable() })
+    func rescueUnderUmask() async throws {
+        let model = try DamagedModel(in: folder, tensor: "decoder.conv_out.bias", value: .nan)
+        let outcome = try await shell(
+            """
+            chmod 755 .; chmod -R go+rX model; mkdir -m 777 open; umask 0222
+            ordinary "$T" generate --model "\(model.path)" --prompt x --size 1x --steps 1 \
+                --output open/a.png
+            echo $?; ls open
+            """)
+        #expect(outcome.output == "65\na.latents.safetensors\n", "\(outcome)")
+        #expect(outcome.errors.contains("open/a.latents.safetensors"), "\(outcome)")
+    }
+
     @Test("names that are not UTF-8, or begin with a mark, are the names of the results")
     func anyBytes() async throws {
         let outcome = try await shell(

@@ -378,7 +378,13 @@ struct EndpointTests {
 
     @Test(
         "what begins an endpoint alone lacks the rest",
-        arguments: [("tcp://", "it has no host and no port"), ("ipc://", "it has no path")])
+        arguments: [
+            ("tcp://", "it has no host and no port"), ("ipc://", "it has no path"),
+            (
+                "tcp://[fe80::1]:5570",
+                "an address of a single link needs its interface, as in [fe80::1%eth0]:5570"
+            ),
+        ])
     func beginnings(text: String, reason: String) {
         #expect(throws: TransportError.invalidEndpoint(text, reason: reason)) { try Endpoint(text) }
     }

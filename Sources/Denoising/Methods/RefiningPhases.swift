@@ -23,6 +23,10 @@ extension PlanRequest {
         return grid
     }
 
+    /// The guidance of what is finer than the picture before, where none is asked for and something keeps
+    /// the scene as it is: detail comes of it. None where there is none.
+    var guidanceOfDetails: Double { guidanceScale <= 1 ? guidanceScale : guidanceScale * 7 / 3 }
+
     /// Windows of a phase that refines, by the request's crops and, unless it is given, guidance.
     func refiningGroup(
         _ grid: WindowGrid, share: StepWeight = .one, guidanceScale: Double? = nil,

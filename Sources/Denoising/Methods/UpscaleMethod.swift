@@ -16,10 +16,9 @@ package struct UpscaleMethod: DenoisingMethod {
     package let summary = "a native picture, enlarged and refined in turn: one scene at any size"
     package let options: [MethodOption] = [.image] + MethodOption.ofRefiningWindows + [.regions]
 
-    /// Contrast of what the enlarged latent has above half its resolution: enlarging loses some. More
-    /// would grow from phase to phase into glints that are taken for suns; the last one has none
-    /// behind it.
-    private static let (boost, lastBoost) = (1.2, 1.35)
+    /// Contrast of what the enlarged latent has above half its resolution: enlarging loses some. More,
+    /// be it in the last phase alone, makes glints that are taken for suns.
+    private static let boost = 1.2
 
     package init() {}
 
@@ -29,7 +28,7 @@ package struct UpscaleMethod: DenoisingMethod {
         let isPlain = sizes.count == 1 && (request.image == nil || request.isWhole(sizes[0]))
         var resolved = try request.resolvedForWindows(
             isPlain: isPlain, stride: max(1, request.model.nativeSide * 3 / 4), feather: .cosine,
-            refinementGuidanceScale: Self.refinementGuidance(request.guidanceScale))
+            refinementGuidanceScale: request.guidanceOfDetails)
         resolved.image?.strength = try Self.strength(of: request.image)
         var phases: [PlanPhase]
         if let image = resolved.image {
@@ -41,13 +40,6 @@ package struct UpscaleMethod: DenoisingMethod {
             phases.append(try enlargement(number, to: size, for: resolved))
         }
         return DenoisingPlan(method: name, request: resolved, phases: phases)
-    }
-
-    /// The guidance of refinements where none is asked for: twice the base's, which is where detail
-    /// comes from (by a third more of it in the model that ships), since what is held keeps the scene
-    /// from changing; none where there is none.
-    private static func refinementGuidance(_ scale: Double) -> Double {
-        scale <= 1 ? scale : 2 * scale
     }
 
     /// A phase that goes on from what the one before it leaves.
@@ -74,10 +66,7 @@ package struct UpscaleMethod: DenoisingMethod {
             : try request.windows(over: latent, moving: .together)
         let isHeld = isEnlarged || !isWhole
         var entry = [source]
-        if isEnlarged {
-            let factor = latent == request.latent ? Self.lastBoost : Self.boost
-            entry.append(.boost(factor: factor, low: latent.halved))
-        }
+        if isEnlarged { entry.append(.boost(factor: Self.boost, low: latent.halved)) }
         if isHeld { entry.append(.keep("low", low: grid.canvas.halved)) }
         let group =
             isWhole

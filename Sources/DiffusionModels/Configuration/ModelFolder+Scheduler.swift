@@ -17,7 +17,10 @@ extension ModelFolder {
             var configuration = try JSONDecoder().decode(
                 SchedulerConfiguration.self, from: Data(bytes))
             // As diffusers does, which makes the scheduler that the index names from this file.
-            configuration.className = className ?? configuration.className
+            if let className, className != configuration.className {
+                configuration.ownClassName = configuration.className
+                configuration.className = className
+            }
             return configuration
         } catch DecodingError.typeMismatch(let type, let context),
             DecodingError.valueNotFound(let type, let context)

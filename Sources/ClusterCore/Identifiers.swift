@@ -43,7 +43,8 @@ package struct CoordinatorLife: Hashable, Codable, Sendable, CustomStringConvert
     package var description: String { "life \(epoch) of \(realm)" }
 }
 
-/// One picture, or what of it is asked with one of its texts. Random, so that two coordinators never mean different pictures by one number.
+/// One picture, or what of it is asked with one of its texts. Random, so that two coordinators never
+/// mean different pictures by one number.
 package struct JobID: Hashable, Sendable, CustomStringConvertible {
     package let value: UInt64
     package init(_ value: UInt64) { self.value = value }

@@ -222,7 +222,8 @@ package enum ComputeError: Error, Equatable, CustomStringConvertible {
 /// The seam: the loop does not know whether this is a function call or forty machines.
 package protocol TaskExecutor: Sendable {
     /// Computes all items, each with the conditioning of its number, and hands each answer over
-    /// exactly once, by its position, in any order. `conditionings` has the number of every item. Returns when every item was answered; throws when one cannot be. `deliver` is never called
+    /// exactly once, by its position, in any order. `conditionings` has the number of every item.
+    /// Returns when every item was answered; throws when one cannot be. `deliver` is never called
     /// concurrently with itself.
     func execute(
         _ items: WorkList,

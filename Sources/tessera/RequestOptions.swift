@@ -20,9 +20,8 @@ struct RequestOptions: ParsableArguments {
         help: ArgumentHelp(
             """
             A part of the picture that shows something else than --prompt does, in pixels from the \
-            top left corner; for multidiffusion, direct, upscale, scalediff, diffusehigh and \
-            rectifiedhr. Can be given up to \(PlanLimits.regions) times; where regions overlap they \
-            are mixed. Windows that lie in several parts are evaluated for each of them.
+            top left corner. Can be given up to \(PlanLimits.regions) times; where regions overlap \
+            they are mixed. Windows that lie in several parts are evaluated for each of them.
             """,
             valueName: "x,y,w,h:text"
         ),
@@ -176,8 +175,7 @@ struct RequestOptions: ParsableArguments {
 
     @Flag(
         help: """
-            Make the picture's left and right side join, for multidiffusion: windows and tiles go \
-            all the way round.
+            Make the picture's left and right side join: windows and tiles go all the way round.
             """
     )
     var panorama = false

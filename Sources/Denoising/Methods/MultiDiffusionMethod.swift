@@ -1,7 +1,7 @@
 /// MultiDiffusion (Bar-Tal et al. 2023, arXiv 2302.08113): overlapping native windows, averaged
-/// in every step. In a panorama they go all the way round. Regions of the picture may have prompts of their own, whose windows count inside
-/// them only (section 4.2; without the paper's bootstrapping, which starts what is outside of a region from
-/// flat colours).
+/// in every step. In a panorama they go all the way round. Regions of the picture may have prompts of
+/// their own, whose windows count inside them only (section 4.2; without the paper's bootstrapping, which
+/// starts what is outside of a region from flat colours).
 package struct MultiDiffusionMethod: DenoisingMethod {
     package let name = "multidiffusion"
     package let summary = "overlapping windows, averaged in every step"

@@ -286,7 +286,7 @@ private enum FileAttribute: String {
 
 /// `O_PATH` of open(2), which Swift's Glibc does not show: a place in the tree, without the right
 /// to read it.
-private let pathOnly: Int32 = 0o10_000_000
+let pathOnly: Int32 = 0o10_000_000
 
 /// What symbolic links from `path` lead to, whether anything is there or not; `path` itself when it
 /// is none. Throws ``FileFailure`` when they lead in a circle.

@@ -24,6 +24,7 @@ package final class CheckpointFolder: Sendable {
     package let isResuming: Bool
     private let lock: StateLock
     private let session: StateSession
+    private let hold: StateHold
     private let recorder: CheckpointRecorder
     private let writer: CheckpointWriter
     private let cadence: Lock<CheckpointCadence>
@@ -61,6 +62,10 @@ package final class CheckpointFolder: Sendable {
             throw .unusable(path: path, reason: error.reason)
         }
         let lock = try StateLock(folder: path)
+        let held: HeldFolder
+        do { held = try HeldFolder(path) } catch {
+            throw .unusable(path: path, reason: error.reason)
+        }
         let (manifest, isOther) = try Self.adopt(
             job, latentWeights: latentWeights, in: path, resume: resume, beforeWrite: beforeWrite)
         if isOther {
@@ -73,11 +78,13 @@ package final class CheckpointFolder: Sendable {
         }
         let session = StateSession(
             folder: path, run: manifest.run, beforeWrite: beforeWrite, announce: onEvent)
-        let recorder = CheckpointRecorder(session: session)
+        let hold = StateHold(session: session, manifest: manifest, folder: held)
+        let recorder = CheckpointRecorder(session: session, hold: hold)
         self.path = path
         isResuming = resume
         self.lock = lock
         self.session = session
+        self.hold = hold
         self.recorder = recorder
         let clock = ContinuousClock()
         let cadence = Lock(CheckpointCadence(interval: interval, from: clock.now))
@@ -122,7 +129,7 @@ package final class CheckpointFolder: Sendable {
 
     /// Keeps the state after a step, and drops those that are too old. Returns at once; a disk
     /// that is slow delays nobody, one that is full is said (``StateEvent``) and tried again with
-    /// the next step. Throws ``CheckpointError/superseded(path:epoch:by:)``, after which the run
+    /// the next step, and so is a folder that is not under its path any more. Throws ``CheckpointError/superseded(path:epoch:by:)``, after which the run
     /// has to end.
     package func save(_ state: DenoisingState) throws(CheckpointError) {
         cadence.withLock { $0.restart(at: ContinuousClock().now) }
@@ -137,17 +144,34 @@ package final class CheckpointFolder: Sendable {
     }
 
     /// Waits until what was saved is on disk. A state that could not be written is tried once
-    /// more, for room may have come free.
-    package func settle() async { await writer.settle() }
+    /// more, for room may have come free; so is a manifest that somebody has removed.
+    package func settle() async {
+        await writer.settle()
+        // Where it cannot be written, ``loss`` says so to whoever relies on it.
+        try? hold.keepManifest()
+    }
 
-    /// Whether the checkpoint after this step, which is of this phase, is on disk.
-    package func isSaved(step: Int, phase: Int = 0) -> Bool {
-        recorder.holds(CheckpointFile(step: step, phase: phase))
+    /// Why a run cannot go on from what is under the folder's path; nil while one can, and once the
+    /// picture is there. Looks at the disk, and waits for one that hangs.
+    package var loss: StateLoss? { hold.loss }
+
+    /// Why a run would not go on from the checkpoint after this step, which is of this phase; nil
+    /// when it is on disk and one would.
+    package func loss(ofStep step: Int, phase: Int = 0) -> StateLoss? {
+        if let loss { return loss }
+        let file = CheckpointFile(step: step, phase: phase)
+        let isThere = recorder.holds(file) && Self.exists(path + "/" + file.name)
+        return isThere ? nil : .notTaken(path: path)
     }
 
     /// The decoded tiles of a finished latent: what an earlier process has left of the same
-    /// latent, or none. Nil, and said, when the disk does not take a journal.
+    /// latent, or none. Nil, and said, when the disk does not take a journal or the folder is not
+    /// under its path any more.
     package func journal(for latent: Latent, grid: TileGrid) -> TileJournal? {
+        if let displacement = hold.displacement {
+            session.announce(.lost(displacement))
+            return nil
+        }
         let binding = TileJournal.Binding(
             run: session.run, latent: CRC32C.of(latent.values),
             tiles: grid.count)
@@ -159,7 +183,9 @@ package final class CheckpointFolder: Sendable {
     /// The picture is there: nothing has to be kept but the folder's line of lives.
     package func finish() async {
         await writer.settle(wanted: false)
-        guard session.supersession == nil else { return }
+        hold.end()
+        // Of a folder that came in its place nothing is this run's to remove.
+        guard hold.displacement == nil, session.supersession == nil else { return }
         // From here on a kill leaves a folder that says that its picture is there.
         unsafe rename(path + "/" + StateManifest.name, path + "/" + Self.finishedName)
         syncFolder(of: path + "/" + Self.finishedName)
@@ -229,8 +255,7 @@ package final class CheckpointFolder: Sendable {
     ) throws(CheckpointError) {
         do {
             try beforeWrite?(StateWrite(kind: .manifest, step: 0))
-            try AtomicFile.write(
-                manifest.text, to: folder + "/" + StateManifest.name, access: .anyUser)
+            try manifest.write(in: folder)
         } catch {
             throw .unusable(path: folder, reason: reasonText(error))
         }

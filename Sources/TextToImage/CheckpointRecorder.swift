@@ -7,6 +7,7 @@ internal import Tensors
 /// Writes checkpoints and drops the ones that are too old, on whatever thread it is called.
 final class CheckpointRecorder: Sendable {
     private let session: StateSession
+    private let hold: StateHold
     private let memory = Lock(Memory())
 
     private struct Memory {
@@ -17,7 +18,10 @@ final class CheckpointRecorder: Sendable {
 
     private static let generations = 2
 
-    init(session: StateSession) { self.session = session }
+    init(session: StateSession, hold: StateHold) {
+        self.session = session
+        self.hold = hold
+    }
 
     /// Counts a checkpoint that was found whole among those that are kept.
     func adopt(_ file: CheckpointFile) { memory.withLock { $0.kept = [file] } }
@@ -25,14 +29,21 @@ final class CheckpointRecorder: Sendable {
     func holds(_ file: CheckpointFile) -> Bool { memory.withLock { $0.kept.contains(file) } }
 
     func record(_ state: DenoisingState) -> CheckpointWriter.Outcome {
-        if let supersession = session.supersession { return .ended(supersession) }
+        // Another folder under this path says nothing about this run.
+        if hold.displacement == nil, let supersession = session.supersession {
+            return .ended(supersession)
+        }
         let clock = ContinuousClock()
         let start = clock.now
         let file = CheckpointFile(of: state)
         let write = StateWrite(kind: .checkpoint, step: file.step, tasks: file.tasks)
         do {
             try session.willWrite(write)
+            try hold.check()
+            try hold.keepManifest()
             try CheckpointFile.write(state, of: session.run, in: session.folder)
+            // Another may have come under this path meanwhile, whose files are not to be dropped.
+            try hold.check()
         } catch {
             failed(write, error, at: clock.now)
             return .failed
@@ -60,7 +71,8 @@ final class CheckpointRecorder: Sendable {
 
     private func failed(_ write: StateWrite, _ error: any Error, at now: ContinuousClock.Instant) {
         guard memory.withLock({ $0.trouble.failed(at: now) }) else { return }
-        session.announce(.failed(write, reason: text(error)))
+        let loss = error as? StateLoss
+        session.announce(loss.map(StateEvent.lost) ?? .failed(write, reason: text(error)))
     }
 
     private func text(_ error: any Error) -> String {

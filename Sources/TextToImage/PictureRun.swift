@@ -139,17 +139,20 @@ extension PictureRun {
         of latent: Latent, picture: (any Error)?, saved: (any Error)?
     ) async -> any Error {
         let failures = [picture, saved].compactMap { $0 }
+        let plan = generator.picture.plan
+        let loss = await loss(ofStep: plan.stepCount, phase: plan.phases.count - 1)
+        let isKept = state != nil && loss == nil
         for failure in failures {
             let isFinal =
                 failure is ImageOutputError || failure is WeightsError || failure is DecodingFailure
             // A run that goes on by itself has its state.
-            guard isFinal || state == nil, !(failure is CancellationError) else { return failure }
+            guard isFinal || !isKept, !(failure is CancellationError) else { return failure }
         }
         // Whoever stops a run wants no more of it, and gives up a reader that it waits for.
         guard !Task.isCancelled, let cause = failures.first else { return CancellationError() }
         return PictureRunFailure(
             cause: cause, unsaved: failures.dropFirst().first,
-            latents: await place(of: latent, isSaved: saved == nil))
+            latents: place(of: latent, isSaved: saved == nil, loss), stateLoss: loss)
     }
 
     /// What it means that the autoencoder gave no picture of a phase's last canvas to enlarge.
@@ -158,26 +161,27 @@ extension PictureRun {
     ) async -> any Error {
         guard !Task.isCancelled else { return CancellationError() }
         let phase = generator.picture.plan.phases[last.phase]
+        let loss = await loss(ofStep: last.nextStep, phase: last.phase)
         return PictureRunFailure(
             cause: failure, phase: phase.name,
-            latents: await place(
-                of: last.canvas.cropped(to: phase.latent), step: last.nextStep, phase: last.phase,
-                isSaved: false))
+            latents: place(of: last.canvas.cropped(to: phase.latent), isSaved: false, loss),
+            stateLoss: loss)
     }
 
-    /// Where latents are, after an attempt to put them somewhere if they are nowhere. Without a
-    /// step and a phase they are the finished ones.
-    private func place(
-        of latent: Latent, step: Int? = nil, phase: Int? = nil, isSaved: Bool
-    ) async -> PictureRunFailure.Latents {
+    /// Why the state folder does not keep what there was after this step; nil when it does, and
+    /// without a state folder.
+    private func loss(ofStep step: Int, phase: Int) async -> StateLoss? {
         // What was removed may have made room for a checkpoint that the disk did not take.
         await state?.settle()
-        let plan = generator.picture.plan
-        if let state,
-            state.isSaved(step: step ?? plan.stepCount, phase: phase ?? plan.phases.count - 1)
-        {
-            return .folder(state.path)
-        }
+        return state?.loss(ofStep: step, phase: phase)
+    }
+
+    /// Where latents are, after an attempt to put them somewhere if they are nowhere. `isSaved` says
+    /// whether they are where they were asked for, `loss` why the state folder does not keep them.
+    private func place(
+        of latent: Latent, isSaved: Bool, _ loss: StateLoss?
+    ) -> PictureRunFailure.Latents {
+        if let state, loss == nil { return .folder(state.path) }
         if case .file(let path)? = saveLatents, isSaved { return .file(path) }
         let rescued = LatentRescue.write(latent, beside: output, orIn: refuges)
         return rescued.map { .file($0) } ?? .lost
@@ -202,14 +206,18 @@ package struct PictureRunFailure: Error, CustomStringConvertible {
     /// The phase that the latents are of; nil when they are the finished ones.
     package let phase: String?
     package let latents: Latents
+    /// Why the run's state folder does not keep them; nil when it does, and without one.
+    package let stateLoss: StateLoss?
 
     package init(
-        cause: any Error, unsaved: (any Error)? = nil, phase: String? = nil, latents: Latents
+        cause: any Error, unsaved: (any Error)? = nil, phase: String? = nil, latents: Latents,
+        stateLoss: StateLoss? = nil
     ) {
         self.cause = cause
         self.unsaved = unsaved
         self.phase = phase
         self.latents = latents
+        self.stateLoss = stateLoss
     }
 
     /// Whether it was the disk that did not take the picture, rather than that there is none.
@@ -229,7 +237,8 @@ package struct PictureRunFailure: Error, CustomStringConvertible {
         switch latents {
         case .folder(let path):
             sentence(goingOn: "go on with --state-dir \(path) --resume", movable: true)
-        case .file(let path): "\(causes); \(what) are in \(path)"
+        case .file(let path): "\(causes); \(what) are in \(path)\(aboutState)"
+        case .lost where stateLoss != nil: loss
         case .lost:
             "\(causes); \(remedy(movable: true)), and add --state-dir, which keeps \(what) so that --resume \(rest)"
                 + (phase == nil ? ", or --save-latents, which writes them before decoding" : "")
@@ -243,7 +252,9 @@ package struct PictureRunFailure: Error, CustomStringConvertible {
     }
 
     /// The same where nothing keeps the latents and nobody can be told an option.
-    package var loss: String { "\(causes); \(what) found no place and are lost" }
+    package var loss: String { "\(causes); \(what) found no place and are lost\(aboutState)" }
+
+    private var aboutState: String { stateLoss.map { "; \($0)" } ?? "" }
 
     private var what: String {
         phase.map { "the latents of phase \"\($0)\"" } ?? "the finished latents"

@@ -50,6 +50,8 @@ package enum StateEvent: Equatable, Sendable {
     case saved(step: Int, tasks: Int, byteCount: Int, took: Duration)
     /// A write failed. The run goes on, and what was on disk before is intact.
     case failed(StateWrite, reason: String)
+    /// Nothing can be kept in the folder any more, unless it comes back. The run goes on.
+    case lost(StateLoss)
     /// Writing works again, after so many writes that failed.
     case recovered(StateWrite, failures: Int)
     /// A file was not believed, and what is done instead.
@@ -66,6 +68,7 @@ package enum StateEvent: Equatable, Sendable {
         case .failed(let write, let reason):
             "\(write) could not be written (\(reason)); what was kept before is intact and the "
                 + "run goes on"
+        case .lost(let loss): "\(loss): nothing more is kept there, and the run goes on"
         case .recovered(let write, let failures):
             "state is kept again: \(write) was written, after \(failures) that could not be"
         case .passedOver(let file, let reason, let instead): "\(file) \(reason); \(instead)"
@@ -83,7 +86,7 @@ package enum StateEvent: Equatable, Sendable {
     /// Whether it is a warning; else it is news.
     package var isWarning: Bool {
         switch self {
-        case .failed, .passedOver, .otherVersion, .otherAutoencoder: true
+        case .failed, .lost, .passedOver, .otherVersion, .otherAutoencoder: true
         case .saved, .recovered: false
         }
     }

@@ -61,12 +61,17 @@ struct StateManifest: Codable, Equatable, Sendable {
     }
 
     /// The text of the file; the same for equal values.
-    var text: [UInt8] {
+    private var text: [UInt8] {
         get throws {
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
             return Array(try encoder.encode(self)) + [UInt8(ascii: "\n")]
         }
+    }
+
+    /// Puts the file into a folder, whole or not at all.
+    func write(in folder: String) throws {
+        try AtomicFile.write(try text, to: folder + "/" + Self.name, access: .anyUser)
     }
 
     /// In what `job` is another picture than the held one; the program's version apart.

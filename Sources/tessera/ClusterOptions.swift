@@ -262,7 +262,8 @@ struct ClusterOptions: ParsableArguments {
                     throw failure
                 }
                 throw PictureRunFailure(
-                    cause: failure, unsaved: last.unsaved, latents: last.latents)
+                    cause: failure, unsaved: last.unsaved, latents: last.latents,
+                    stateLoss: last.stateLoss)
             }
         }
     }

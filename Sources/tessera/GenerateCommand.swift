@@ -84,18 +84,19 @@ struct GenerateCommand: AsyncParsableCommand {
     mutating func run() async throws {
         // Nobody waits for a picture of a comparison that was killed.
         Lifeline.endWithLauncher()
-        let command = self
+        let (command, kept) = (self, OpenState())
         do {
             try await withInterruption(
-                overdue: { Main.abandon(with: command.state.failure(after: $0)) },
-                { try await command.generate() })
+                overdue: { Main.abandon(with: command.state.failure(after: $0, kept.loss)) },
+                { try await command.generate(keeping: kept) })
         } catch let interruption as Interrupted {
-            throw command.state.failure(after: interruption)
+            throw command.state.failure(after: interruption, kept.loss)
         }
     }
 
-    /// Everything that can be wrong is found before anything is computed.
-    private func generate() async throws {
+    /// Everything that can be wrong is found before anything is computed. Leaves its state folder in
+    /// `openState`.
+    private func generate(keeping openState: OpenState) async throws {
         let reporter = RunReporter(json: json)
         try checkResults()
         let drill = try faults.drill(name: "coordinator")
@@ -123,6 +124,7 @@ struct GenerateCommand: AsyncParsableCommand {
         if !cluster.isRemote { try compute.budget.checkRoom(for: model) }
         let (checkpoints, life) = try state.open(
             for: session, reporter: reporter, beforeWrite: drill?.beforeWrite)
+        openState.opened(checkpoints)
         let demands = HeadRoom.demands(
             of: setup.picture, output: output, savedLatents: saveLatents, state: state.stateDir)
         for shortage in HeadRoom.shortages(demands) { reporter.warning("\(shortage)") }

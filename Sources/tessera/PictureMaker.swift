@@ -75,6 +75,8 @@ struct PictureMaker: JobMaker {
                     if case .progress(let progress) = event { onProgress(progress) }
                 })
         } catch let failure as PictureRunFailure {
+            // The job is not over: the coordinator's next life, or another, goes on with it.
+            guard exitCode(of: failure.cause) != nil else { throw failure.cause }
             let status = ExitStatus(of: failure.cause) ?? .bug
             switch failure.latents {
             case .folder:

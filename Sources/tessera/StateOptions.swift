@@ -1,5 +1,8 @@
 import ArgumentParser
 import ClusterCore
+import Dispatch
+import Foundation
+import Synchronization
 import Tensors
 import TextToImage
 
@@ -81,12 +84,42 @@ struct StateOptions: ParsableArguments {
         return (folder, CoordinatorLife(realm: Realm(life.realm), epoch: Epoch(life.epoch)))
     }
 
-    /// What an interrupted run ends with.
-    func failure(after interruption: Interrupted) -> CommandFailure {
+    /// What an interrupted run ends with; `loss` is what became of its state folder.
+    func failure(after interruption: Interrupted, _ loss: StateLoss?) -> CommandFailure {
         guard let stateDir else { return CommandFailure(.interrupted, "\(interruption)") }
+        if let loss {
+            return CommandFailure(
+                .interrupted,
+                "\(interruption); nothing is kept at \(stateDir) to go on from: \(loss)")
+        }
         return CommandFailure(
             .resumable,
             "\(interruption); what is done is kept: to go on, give the same command with "
                 + "--state-dir \(stateDir) --resume")
+    }
+}
+
+/// The state folder that a run has opened, if any, for what is said when the run is interrupted.
+final class OpenState: Sendable {
+    private struct Content {
+        var folder: CheckpointFolder?
+        var loss: StateLoss?
+    }
+
+    private let content = Mutex(Content())
+
+    func opened(_ folder: CheckpointFolder?) { content.withLock { $0.folder = folder } }
+
+    /// What has become of the folder; nil when nothing has, and when a disk that hangs does not tell
+    /// within two seconds: whoever asks is about to end the process.
+    var loss: StateLoss? {
+        let isSeen = DispatchSemaphore(value: 0)
+        Thread.detachNewThread {
+            let loss = self.content.withLock(\.folder)?.loss
+            self.content.withLock { $0.loss = loss }
+            isSeen.signal()
+        }
+        _ = isSeen.wait(timeout: .now() + 2)
+        return content.withLock(\.loss)
     }
 }

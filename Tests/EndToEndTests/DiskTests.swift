@@ -126,6 +126,36 @@ struct DiskTests {
         withExtendedLifetime(disk) {}
     }
 
+    @Test(
+        "latents that a full state disk did not take outlive the last worker, and are said where",
+        .enabled(if: TinyDisk.isPermitted, "mounting a small disk needs root")
+    )
+    func fullDiskAndWorkerGone() async throws {
+        let folder = try TemporaryFolder()
+        let (state, join) = (folder.file("state"), folder.file("join.json"))
+        // Room for the small files, not for a checkpoint of 17 KB.
+        let disk = try TinyDisk(at: state, kilobytes: 24)
+        let coordinator = try await RunningTool(
+            interruptedRun(
+                to: folder.file("a.png"), state: state,
+                ["--listen", "tcp://127.0.0.1:*", "--join", join, "--worker-timeout", "3"]))
+        try #require(try await coordinator.hasShown("waiting for workers"))
+        // So slow that not all tiles are there when the signal comes.
+        let worker = try await RunningTool(
+            ["worker", "--join", join, "--fault", "compute:delay=200ms"])
+        try #require(try await coordinator.hasShown("{\"done\":1,\"event\":\"tile\""))
+        worker.send(signal: SIGKILL)
+        let outcome = try await coordinator.outcome()
+        _ = try await worker.outcome()
+        #expect(outcome.status == 69, "\(outcome)")
+        let rescued = folder.file("a.latents.safetensors")
+        for part in [rescued, "the state folder \(state) has not taken them"] {
+            #expect(outcome.errors.contains(part), "\(outcome)")
+        }
+        #expect(FileManager.default.fileExists(atPath: rescued))
+        withExtendedLifetime(disk) {}
+    }
+
     @Test("matrix rows 35 and 36 without privileges: a limit on the size of files")
     func fileSizeLimit() async throws {
         let folder = try TemporaryFolder()

@@ -163,6 +163,46 @@ struct ResumeTests {
         }
     }
 
+    @Test(
+        "a stopped run whose state folder was moved away says that nothing is kept there",
+        arguments: [false, true])
+    func movedAway(isReplaced: Bool) async throws {
+        let folder = try TemporaryFolder()
+        let (state, away) = (folder.file("state"), folder.file("away"))
+        let tool = try await RunningTool(
+            interruptedRun(to: folder.file("a.png"), state: state, steps: 200))
+        try #require(try await tool.hasShown("\"event\":\"checkpoint\""))
+        try FileManager.default.moveItem(atPath: state, toPath: away)
+        if isReplaced {
+            try FileManager.default.createDirectory(
+                atPath: state, withIntermediateDirectories: false)
+        }
+        tool.send(signal: SIGTERM)
+        let outcome = try await tool.outcome()
+        #expect(outcome.status == 130, "\(outcome)")
+        for part in ["nothing is kept at \(state)", "is not known"] {
+            #expect(outcome.errors.contains(part), "\(outcome)")
+        }
+        #expect(!outcome.errors.contains("--resume"), "\(outcome)")
+        #expect(names(in: away).contains("manifest.json"))
+    }
+
+    @Test("a stopped run whose manifest was removed says that it goes on, and it does")
+    func manifestRemoved() async throws {
+        let folder = try TemporaryFolder()
+        let manifest = folder.file("state") + "/manifest.json"
+        let tool = try await RunningTool(
+            interruptedRun(to: folder.file("a.png"), state: folder.file("state"), steps: 40))
+        try #require(try await tool.hasShown("\"event\":\"checkpoint\""))
+        try FileManager.default.removeItem(atPath: manifest)
+        tool.send(signal: SIGTERM)
+        let outcome = try await tool.outcome()
+        try #require(outcome.status == 75, "\(outcome)")
+        #expect(outcome.errors.contains("--resume"), "\(outcome)")
+        let resumed = try await resume(folder, steps: 40)
+        #expect(resumed.events("resumed").first?.step ?? 0 >= 1)
+    }
+
     @Test("matrix row 33: a second process on a state folder is refused and harms nothing")
     func locked() async throws {
         let folder = try TemporaryFolder()

@@ -121,8 +121,8 @@ final class CheckpointFolderTests {
             #expect(folder.latest() == state)
             #expect(names(in: path).contains(file))
         }
-        #expect(folder.isSaved(step: 3, phase: 1))
-        #expect(!folder.isSaved(step: 3))
+        #expect(folder.loss(ofStep: 3, phase: 1) == nil)
+        #expect(folder.loss(ofStep: 3) == .notTaken(path: path))
     }
 
     @Test("the middle of a step comes back, bit for bit, and counts as a generation")
@@ -141,7 +141,7 @@ final class CheckpointFolderTests {
             names(in: path).filter { $0.hasPrefix("step") } == [
                 "step-1-10.safetensors", "step-1-9.safetensors",
             ])
-        #expect(!folder.isSaved(step: 1))
+        #expect(folder.loss(ofStep: 1) == .notTaken(path: path))
         // Cut off, flipped or renamed it is not believed.
         let newest = file("step-1-10.safetensors")
         let whole = bytes(of: newest.path)
@@ -374,6 +374,117 @@ final class CheckpointFolderTests {
         }
         await old.finish()
         #expect(snapshot(of: path) == before)
+    }
+
+    private func makeFolder(_ path: String) throws {
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
+    }
+
+    @Test("a folder that is moved away keeps nothing and its place gets nothing, until it is back")
+    func movedAway() async throws {
+        let events = EventLog<StateEvent>()
+        let away = path + ".away"
+        defer { try? FileManager.default.removeItem(atPath: away) }
+        let folder = try open(resume: false, onEvent: { events.add($0) })
+        _ = try folder.beginLife()
+        try folder.save(state(step: 1))
+        await folder.settle()
+        #expect(folder.loss(ofStep: 1) == nil)
+        try FileManager.default.moveItem(atPath: path, toPath: away)
+        #expect(folder.loss(ofStep: 1) == .gone(path: path))
+        try makeFolder(path)
+        try folder.save(state(step: 2))
+        await folder.settle()
+        #expect(folder.loss(ofStep: 2) == .replaced(path: path))
+        #expect(folder.loss(ofStep: 1) == .replaced(path: path))
+        #expect(names(in: path).isEmpty)
+        #expect(events.all.contains(.lost(.replaced(path: path))))
+        #expect(names(in: away).contains("step-1.safetensors"))
+        try FileManager.default.removeItem(atPath: path)
+        try FileManager.default.moveItem(atPath: away, toPath: path)
+        await folder.settle()
+        #expect(folder.loss(ofStep: 2) == nil)
+        #expect(try #require(folder.latest()) == state(step: 2))
+    }
+
+    @Test("of another run's folder that came in its place nothing is taken, removed or believed")
+    func foreignInItsPlace() async throws {
+        let away = path + ".away"
+        defer { try? FileManager.default.removeItem(atPath: away) }
+        let folder = try open(resume: false)
+        _ = try folder.beginLife()
+        try FileManager.default.moveItem(atPath: path, toPath: away)
+        let other = try open(job(seed: 5), resume: false)
+        _ = try other.beginLife()
+        try other.save(state(step: 3))
+        await other.settle()
+        let before = snapshot(of: path)
+        // No word of a successor: the other run is none.
+        try folder.save(state(step: 1))
+        await folder.settle()
+        try folder.save(state(step: 2))
+        await folder.settle()
+        #expect(folder.loss == .replaced(path: path))
+        await folder.finish()
+        #expect(snapshot(of: path) == before)
+        withExtendedLifetime(other) {}
+    }
+
+    @Test("a checkpoint that somebody has removed is not said to be kept")
+    func removedCheckpoint() async throws {
+        let folder = try open(resume: false)
+        try folder.save(state(step: 1))
+        await folder.settle()
+        try FileManager.default.removeItem(at: file("step-1.safetensors"))
+        #expect(folder.loss(ofStep: 1) == .notTaken(path: path))
+    }
+
+    @Test(
+        "a manifest that is removed or damaged is written again, at the latest by the next checkpoint",
+        arguments: [nil, "", "{}"])
+    func manifestAgain(damage: String?) async throws {
+        let folder = try open(resume: false)
+        try folder.save(state(step: 1))
+        await folder.settle()
+        let manifest = bytes(of: path + "/manifest.json")
+        func harm() throws {
+            try FileManager.default.removeItem(at: file("manifest.json"))
+            if let damage { try Data(damage.utf8).write(to: file("manifest.json")) }
+        }
+        try harm()
+        #expect(folder.loss == .withoutManifest(path: path))
+        await folder.settle()
+        #expect(folder.loss(ofStep: 1) == nil)
+        #expect(bytes(of: path + "/manifest.json") == manifest)
+        try harm()
+        try folder.save(state(step: 2))
+        await folder.settle()
+        #expect(folder.loss(ofStep: 2) == nil)
+        #expect(bytes(of: path + "/manifest.json") == manifest)
+    }
+
+    @Test("a manifest that the disk does not take again is said, and nothing is said to be kept")
+    func manifestRefused() async throws {
+        let full = Watched(false)
+        let events = EventLog<StateEvent>()
+        let folder = try CheckpointFolder(
+            path: path, job: job(), resume: false,
+            beforeWrite: { write in
+                if write.kind == .manifest, full.value {
+                    throw FileFailure(path: "disk", code: ENOSPC)
+                }
+            }, onEvent: { events.add($0) })
+        try folder.save(state(step: 1))
+        await folder.settle()
+        full.change { $0 = true }
+        try FileManager.default.removeItem(at: file("manifest.json"))
+        try folder.save(state(step: 2))
+        await folder.settle()
+        #expect(folder.loss(ofStep: 1) == .withoutManifest(path: path))
+        #expect(events.all.contains { $0.description.contains("No space left on device") })
+        full.change { $0 = false }
+        await folder.settle()
+        #expect(folder.loss(ofStep: 2) == nil)
     }
 
     @Test("temporary files of killed writers go when the folder is opened, others stay")

@@ -1,5 +1,6 @@
 import Denoising
 import DiffusionModels
+import DurableFiles
 import Foundation
 import ImageOutput
 import Tensors
@@ -150,6 +151,107 @@ final class LostPictureTests {
         let report = try await studio.run(generator, to: output, with: executor)
         #expect(try failure(report).cause is Gone)
         #expect(try failure(report).latents == .file(rescued))
+    }
+
+    @Test("a state folder whose disk took no checkpoint keeps no latents: they are rescued")
+    func workersGoneAndDiskFull() async throws {
+        struct Gone: Error, Equatable {}
+        let executor = ToyExecutor(onAnswer: { item in
+            if case .decode = item { throw Gone() }
+        })
+        let report = try await studio.run(
+            generator, to: output, state: state, with: executor,
+            beforeWrite: { write in
+                if write.kind == .checkpoint { throw FileFailure(path: "disk", code: ENOSPC) }
+            })
+        let failure = try failure(report)
+        #expect(failure.cause is Gone)
+        #expect(failure.latents == .file(rescued))
+        #expect(failure.stateLoss == .notTaken(path: state))
+        for part in [rescued, state] {
+            #expect(failure.description.contains(part), "\(failure)")
+        }
+        #expect(try await LatentFile.read(rescued) == latents())
+        // What keeps them needs no rescue, and says what it always said.
+        let other = studio.path("other state")
+        let kept = try await studio.run(
+            generator, to: studio.path("b.png"), state: other, with: executor)
+        #expect(kept.failure is Gone)
+        #expect(names(in: other).contains("step-3.safetensors"))
+        #expect(!FileManager.default.fileExists(atPath: studio.path("b.latents.safetensors")))
+    }
+
+    @Test(
+        "a state folder that is moved away in mid-run keeps no latents, and its place gets no file",
+        arguments: [false, true])
+    func stateFolderMoved(isReplaced: Bool) async throws {
+        let log = EventLog<StateEvent>()
+        let isMoved = Watched(false)
+        let (state, away) = (state, studio.path("away"))
+        let executor = ToyExecutor(onAnswer: { item in
+            guard case .denoise(let task) = item, task.step == 1, !isMoved.value else { return }
+            // Nothing is on its way to the disk.
+            try await log.wait { if case .saved(1, _, _, _) = $0 { true } else { false } }
+            try FileManager.default.moveItem(atPath: state, toPath: away)
+            if isReplaced {
+                try FileManager.default.createDirectory(
+                    atPath: state, withIntermediateDirectories: false)
+            }
+            isMoved.change { $0 = true }
+        })
+        let report = try await studio.run(
+            generator, to: studio.path("gone/a.png"), state: state, refuges: [studio.folder],
+            with: executor, stateLog: log)
+        let failure = try failure(report)
+        let loss: StateLoss = isReplaced ? .replaced(path: state) : .gone(path: state)
+        #expect(failure.latents == .file(rescued))
+        #expect(failure.stateLoss == loss)
+        #expect(failure.description.contains("where"), "\(failure)")
+        #expect(!failure.description.contains("--resume"), "\(failure)")
+        #expect(try await LatentFile.read(rescued) == latents())
+        #expect(report.stateEvents.contains(.lost(loss)))
+        #expect(names(in: state).isEmpty)
+        #expect(FileManager.default.fileExists(atPath: state) == isReplaced)
+        #expect(names(in: away).contains("manifest.json"))
+    }
+
+    @Test("a finished picture needs no state folder: one that is moved away costs nothing")
+    func stateFolderMovedQuietly() async throws {
+        let (state, away) = (state, studio.path("away"))
+        let report = try await studio.run(
+            generator, to: output, state: state,
+            with: ToyExecutor(onAnswer: { item in
+                guard case .decode(let task) = item, task.index == 2 else { return }
+                try FileManager.default.moveItem(atPath: state, toPath: away)
+            }))
+        #expect(report.failure == nil)
+        #expect(FileManager.default.fileExists(atPath: output))
+        #expect(!FileManager.default.fileExists(atPath: state))
+    }
+
+    @Test(
+        "a manifest that is removed in mid-run is there again when the run says what it keeps",
+        arguments: [false, true])
+    func manifestRemoved(isDecoding: Bool) async throws {
+        let manifest = state + "/manifest.json"
+        let executor = ToyExecutor(onAnswer: { item in
+            switch item {
+            case .denoise(let task) where !isDecoding && task.step == 1:
+                try? FileManager.default.removeItem(atPath: manifest)
+            case .decode(let task) where isDecoding && task.index == 2:
+                try FileManager.default.removeItem(atPath: manifest)
+            case .decode(let task) where task.index == 5:
+                throw ComputeError.notFinite(index: 5, "found by a toy")
+            default: break
+            }
+        })
+        let report = try await studio.run(generator, to: output, state: state, with: executor)
+        #expect(try failure(report).latents == .folder(state))
+        let steps = ToyExecutor()
+        let resumed = try await studio.run(
+            generator, to: output, state: state, resume: true, with: steps)
+        #expect(resumed.failure == nil)
+        #expect(steps.steps.isEmpty)
     }
 
     @Test("a run that is stopped while tiles are decoded leaves nothing beside the picture")

@@ -129,8 +129,8 @@ package final class CheckpointFolder: Sendable {
 
     /// Keeps the state after a step, and drops those that are too old. Returns at once; a disk
     /// that is slow delays nobody, one that is full is said (``StateEvent``) and tried again with
-    /// the next step, and so is a folder that is not under its path any more. Throws ``CheckpointError/superseded(path:epoch:by:)``, after which the run
-    /// has to end.
+    /// the next step, and so is a folder that is not under its path any more. Throws
+    /// ``CheckpointError/superseded(path:epoch:by:)``, after which the run has to end.
     package func save(_ state: DenoisingState) throws(CheckpointError) {
         cadence.withLock { $0.restart(at: ContinuousClock().now) }
         try writer.submit(state)

@@ -76,8 +76,8 @@ package struct SchedulerConfiguration: Codable, Equatable, Sendable {
     /// "discrete" by default; "continuous" is of another schedule.
     package var timestepType: String?
 
-    /// What the file calls its class where the model's index names another.
-    package var ownClassName: String?
+    /// The class that the model's index names, where it names another.
+    package var indexClassName: String?
 
     package init() {}
 

@@ -42,7 +42,7 @@ extension SchedulerConfiguration {
     /// whichever is asked for. A file that names no class is judged by its fields alone.
     func checkTraining() throws(SamplingError) {
         // Of two names that contradict each other either may be the model's.
-        for className in [className, ownClassName].compactMap({ $0 }) {
+        for className in [className, indexClassName].compactMap({ $0 }) {
             switch TrainedSchedule(className: className) {
             case .ddpm: break
             case .distilled: throw .distilledFor(className)
@@ -50,7 +50,7 @@ extension SchedulerConfiguration {
             }
         }
         if let field = fieldOfOtherSchedule {
-            throw .otherSchedule("\(ownClassName ?? className ?? "a scheduler") with \(field)")
+            throw .otherSchedule("\(className ?? "a scheduler") with \(field)")
         }
         if let timestepType, timestepType != "discrete" {
             throw .otherSchedule("\(className ?? "a scheduler") with timestep_type \(timestepType)")

@@ -238,7 +238,9 @@ struct ModelFolderTests {
         }
     }
 
-    @Test("the scheduler's class is the one that the index names", arguments: [true, false])
+    @Test(
+        "a scheduler has the class that its file names, or else the index, and is refused by both",
+        arguments: [true, false])
     func schedulerClass(isInFile: Bool) throws {
         let folder = try tiny()
         let name = "scheduler/scheduler_config.json"
@@ -255,7 +257,7 @@ struct ModelFolderTests {
     }
 
     @Test(
-        "a scheduler's file is believed when it names what no sampler here walks down, too",
+        "a scheduler's file is believed when it names what no sampler here walks down",
         arguments: ["FlowMatchEulerDiscreteScheduler", "EDMEulerScheduler", "FooScheduler"])
     func contradictingClass(name: String) throws {
         let folder = try tiny()

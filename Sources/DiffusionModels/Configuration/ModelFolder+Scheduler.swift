@@ -3,7 +3,7 @@ internal import Sampling
 
 extension ModelFolder {
     /// Decodes a `scheduler_config.json`; what its values mean is checked when a scheduler is made.
-    /// Its class is `className`, if there is one.
+    /// Its class is its own, else the index's, `className`.
     static func readScheduler(
         _ path: String, className: String? = nil
     ) throws(WeightsError) -> SchedulerConfiguration {
@@ -16,11 +16,11 @@ extension ModelFolder {
         do {
             var configuration = try JSONDecoder().decode(
                 SchedulerConfiguration.self, from: Data(bytes))
-            // As diffusers does, which makes the scheduler that the index names from this file.
-            if let className, className != configuration.className {
-                configuration.ownClassName = configuration.className
+            guard let own = configuration.className else {
                 configuration.className = className
+                return configuration
             }
+            if className != own { configuration.indexClassName = className }
             return configuration
         } catch DecodingError.typeMismatch(let type, let context),
             DecodingError.valueNotFound(let type, let context)

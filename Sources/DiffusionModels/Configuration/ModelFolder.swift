@@ -44,8 +44,8 @@ package struct ModelFolder: Sendable {
     package let vaeWeights: WeightStore
     /// One for Stable Diffusion, two for SDXL.
     package let textEncoders: [TextEncoderFiles]
-    /// From `scheduler/scheduler_config.json`, not yet checked; its class is the one that
-    /// `model_index.json` names, if it names any.
+    /// From `scheduler/scheduler_config.json`, not yet checked; its class from `model_index.json`
+    /// where it names none.
     package let scheduler: SchedulerConfiguration
     /// No negative prompt means zeros instead of the embedding of an empty text.
     package let forcesZerosForEmptyPrompt: Bool

@@ -37,9 +37,22 @@ package struct UpscaleMethod: DenoisingMethod {
             phases = [try resolved.wholePhase(named: "base", of: sizes[0])]
         }
         for (number, size) in sizes.enumerated().dropFirst() {
-            phases.append(try enlargement(number, to: size, for: resolved))
+            var own = resolved
+            own.refinementGuidanceScale =
+                request.refinementGuidanceScale ?? Self.refinementGuidance(to: size, for: request)
+            phases.append(try enlargement(number, to: size, for: own))
         }
         return DenoisingPlan(method: name, request: resolved, phases: phases)
+    }
+
+    /// The guidance of an enlargement where none is asked for: that of details up to four native sides,
+    /// less of it to eight, none beyond. What is fine there has been drawn by the phases before, and
+    /// more would break suns to shards.
+    private static func refinementGuidance(to latent: Extent, for request: PlanRequest) -> Double {
+        let native = request.model.nativeSide * request.model.nativeSide
+        let (base, details) = (request.guidanceScale, request.guidanceOfDetails)
+        return latent.area <= 16 * native
+            ? details : latent.area <= 64 * native ? (base + 2 * details) / 3 : base
     }
 
     /// A phase that goes on from what the one before it leaves.

@@ -11,7 +11,7 @@ package enum SystemPath {
 
     /// The path, or what else the system tells, as text.
     package static func text(of bytes: some Collection<UInt8>) -> String {
-        if let text = String(validating: bytes, as: UTF8.self), !hasPrivateCharacters(text) {
+        if let text = String(validating: bytes, as: UTF8.self), isUTF8(text) {
             return text
         }
         var scalars = String.UnicodeScalarView()
@@ -40,7 +40,7 @@ package enum SystemPath {
 
     /// What the system calls what `text` stands for.
     package static func bytes(of text: String) -> [UInt8] {
-        guard hasPrivateCharacters(text) else { return Array(text.utf8) }
+        guard !isUTF8(text) else { return Array(text.utf8) }
         return text.unicodeScalars.flatMap { scalar in
             byte(of: scalar).map { [$0] } ?? Array(String(scalar).utf8)
         }
@@ -53,11 +53,7 @@ package enum SystemPath {
 
     /// Whether the path has bytes that are not UTF-8.
     package static func isUTF8(_ text: String) -> Bool {
-        !hasPrivateCharacters(text)
-    }
-
-    private static func hasPrivateCharacters(_ text: String) -> Bool {
-        text.unicodeScalars.contains { byte(of: $0) != nil }
+        !text.unicodeScalars.contains { byte(of: $0) != nil }
     }
 
     /// The byte that a private character stands for.

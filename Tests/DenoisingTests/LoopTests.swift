@@ -1,6 +1,5 @@
 import Denoising
 import Sampling
-import Synchronization
 import Tensors
 import TestSupport
 import Testing
@@ -134,37 +133,7 @@ struct LoopTests {
             if method == "cutdiffusion" { $0.interaction = .perChannel }
         }
         let plan = try DenoisingMethods.method(named: method).plan(for: request)
-        let loop = makeLoop(plan)
-        let noise = InitialNoise.torchCPU.latent(
-            channels: 3, height: plan.noise.height, width: plan.noise.width, seed: 1)
-        let asked = Mutex(0)
-        let workers = SimulatedWorkers(workers: 3) { view, task in
-            asked.withLock { $0 += 1 }
-            return entangledPredictor(view, task)
-        }
-        // Each with the number of views that are merged.
-        var states = [(state: loop.initialState(noise: noise), merged: 0)]
-        var merged = 0
-        let result = try await loop.run(from: states[0].state, with: workers) { event in
-            switch event {
-            case .merged(let step, let state):
-                let tasks = try #require(state.underWay?.mergedTasks)
-                merged += step.views.count { $0.task == tasks - 1 }
-                if tasks < step.taskCount { states.append((state, merged)) }
-            case .advanced(let state), .entered(let state): states.append((state, merged))
-            case .redrawn: break
-            }
-        }
-        #expect(merged == plan.forwardCount)
-        let tasks = (0..<plan.stepCount).reduce(0) { $0 + plan.step(at: $1).taskCount }
-        // The start, what each phase but the first enters with, and what each task leaves.
-        #expect(states.count == plan.phases.count + tasks)
-        for (state, merged) in states {
-            try #require(loop.isStart(state))
-            asked.withLock { $0 = 0 }
-            #expect(try await loop.run(from: state, with: workers) == result)
-            #expect(asked.withLock { $0 } == plan.forwardCount - merged)
-        }
+        try await expectResumption(of: plan, from: .torchCPU)
     }
 
     @Test("What is no state of the plan is told from one that is")

@@ -177,32 +177,7 @@ struct RegionTests {
         {
             $0.viewsPerTask = 2
         }
-        let loop = makeLoop(plan)
-        let noise = InitialNoise.native.latent(
-            channels: 3, height: plan.noise.height, width: plan.noise.width, seed: 1)
-        let asked = Mutex(0)
-        let workers = SimulatedWorkers(workers: 3) { view, task in
-            asked.withLock { $0 += 1 }
-            return entangledPredictor(view, task)
-        }
-        var states = [(state: loop.initialState(noise: noise), merged: 0)]
-        var merged = 0
-        let result = try await loop.run(from: states[0].state, with: workers) { event in
-            switch event {
-            case .merged(let step, let state):
-                let tasks = try #require(state.underWay?.mergedTasks)
-                merged += step.views.count { $0.task == tasks - 1 }
-                if tasks < step.taskCount { states.append((state, merged)) }
-            case .advanced(let state), .entered(let state): states.append((state, merged))
-            case .redrawn: break
-            }
-        }
-        for (state, merged) in states {
-            try #require(loop.isStart(state))
-            asked.withLock { $0 = 0 }
-            #expect(try await loop.run(from: state, with: workers) == result)
-            #expect(asked.withLock { $0 } == plan.forwardCount - merged)
-        }
+        try await expectResumption(of: plan, from: .native)
     }
 
     @Test("that are empty, outside of the picture or too many are refused in a sentence")

@@ -1,6 +1,9 @@
 import Denoising
 import Sampling
+import Synchronization
 import Tensors
+import TestSupport
+import Testing
 
 /// A model of toy size: 8 × 8 latents of 8 pixels, three channels.
 let toyModel = ModelGeometry(nativeSide: 8, scaleFactor: 8, channels: 3, sizeMultiple: 2)
@@ -202,4 +205,40 @@ func relativeDifference(_ one: Latent, _ other: Latent) -> Float {
     guard one.hasSameExtents(as: other) else { return .infinity }
     let scale = other.values.reduce(1e-30) { max($0, abs($1)) }
     return zip(one.values, other.values).reduce(0) { max($0, abs($1.0 - $1.1)) } / scale
+}
+
+/// Expects that a plan's run goes on from every state on its way to the same latent, and asks for
+/// nothing but what that state misses.
+func expectResumption(of plan: DenoisingPlan, from source: InitialNoise) async throws {
+    let loop = makeLoop(plan)
+    let noise = source.latent(
+        channels: 3, height: plan.noise.height, width: plan.noise.width, seed: 1)
+    let asked = Mutex(0)
+    let workers = SimulatedWorkers(workers: 3) { view, task in
+        asked.withLock { $0 += 1 }
+        return entangledPredictor(view, task)
+    }
+    // Each with the number of views that are merged.
+    var states = [(state: loop.initialState(noise: noise), merged: 0)]
+    var merged = 0
+    let result = try await loop.run(from: states[0].state, with: workers) { event in
+        switch event {
+        case .merged(let step, let state):
+            let tasks = try #require(state.underWay?.mergedTasks)
+            merged += step.views.count { $0.task == tasks - 1 }
+            if tasks < step.taskCount { states.append((state, merged)) }
+        case .advanced(let state), .entered(let state): states.append((state, merged))
+        case .redrawn: break
+        }
+    }
+    #expect(merged == plan.forwardCount)
+    let tasks = (0..<plan.stepCount).reduce(0) { $0 + plan.step(at: $1).taskCount }
+    // The start, what each phase but the first enters with, and what each task leaves.
+    #expect(states.count == plan.phases.count + tasks)
+    for (state, merged) in states {
+        try #require(loop.isStart(state))
+        asked.withLock { $0 = 0 }
+        #expect(try await loop.run(from: state, with: workers) == result)
+        #expect(asked.withLock { $0 } == plan.forwardCount - merged)
+    }
 }

@@ -335,30 +335,25 @@ def frecas(model, steps=10):
         lambda z, t, i: model.windows(z, t, base + i, GUIDANCE, GUIDANCE * 7 / 3))
 
 
-def main():
-    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def write(name, description, functions):
+    """Writes what functions of the model make, by their names, to a file beside this script."""
+    arguments = argparse.ArgumentParser(description=description.splitlines()[0])
     arguments.add_argument("--default", type=Path, default=make_fixtures.DEFAULT_MODEL)
     options = arguments.parse_args()
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
     diffusers.logging.set_verbosity_error()
     model = Model(options.default)
-    golden = {
-        "probe": make_fixtures.probe(options.default),
-        "demofusion": demofusion(model),
-        "scalediff": scalediff(model),
-        "rectifiedhr": rectifiedhr(model),
-        "diffusehigh": diffusehigh(model),
-        "frecas": frecas(model),
-    }
+    golden = {"probe": make_fixtures.probe(options.default)}
+    golden |= {function.__name__: function(model) for function in functions}
     for key, value in golden.items():
         assert torch.isfinite(value).all(), f"{key} is not finite"
         print(f"  {key:12} {str(tuple(value.shape)):16} std {value.std():.4f}")
     golden = {key: value.float().contiguous() for key, value in golden.items()}
-    path = HERE / "methods.safetensors"
+    path = HERE / name
     save_file(golden, path)
     path.chmod(0o644)
 
 
 if __name__ == "__main__":
-    main()
+    write("methods.safetensors", __doc__, [demofusion, scalediff, rectifiedhr, diffusehigh, frecas])

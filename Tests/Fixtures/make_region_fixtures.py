@@ -11,13 +11,8 @@ formulas as in make_method_fixtures.py: every window is asked with every prompt,
 6 steps, guidance 3, seed 7, windows 8 latents apart. `probe` as in make_fixtures.py.
 """
 
-import argparse
-from pathlib import Path
-
-import diffusers
 import numpy
 import torch
-from safetensors.torch import save_file
 
 import make_fixtures
 import make_method_fixtures
@@ -88,27 +83,5 @@ def panorama(model):
     return z
 
 
-def main():
-    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--default", type=Path, default=make_fixtures.DEFAULT_MODEL)
-    options = arguments.parse_args()
-    torch.set_num_threads(1)
-    torch.set_grad_enabled(False)
-    diffusers.logging.set_verbosity_error()
-    model = make_method_fixtures.Model(options.default)
-    golden = {
-        "probe": make_fixtures.probe(options.default),
-        "regions": regions(model),
-        "panorama": panorama(model),
-    }
-    for key, value in golden.items():
-        assert torch.isfinite(value).all(), f"{key} is not finite"
-        print(f"  {key:12} {str(tuple(value.shape)):16} std {value.std():.4f}")
-    golden = {key: value.float().contiguous() for key, value in golden.items()}
-    path = Path(__file__).resolve().parent / "regions.safetensors"
-    save_file(golden, path)
-    path.chmod(0o644)
-
-
 if __name__ == "__main__":
-    main()
+    make_method_fixtures.write("regions.safetensors", __doc__, [regions, panorama])

@@ -16,11 +16,8 @@ package struct DiffuseHighMethod: DenoisingMethod {
     package init() {}
 
     package func plan(for request: PlanRequest) throws(PlanningError) -> DenoisingPlan {
-        try request.check(for: self)
-        let sizes = request.multipleSizes
-        let resolved = try request.resolvedForWindows(isPlain: sizes.count == 1)
-        return try resolved.cascade(of: name, through: sizes) {
-            name, _, size throws(PlanningError) in
+        try request.cascade(by: self, through: \.multipleSizes) {
+            resolved, name, _, size throws(PlanningError) in
             try enlargement(name, to: size, for: resolved)
         }
     }

@@ -20,11 +20,8 @@ package struct PixelRushMethod: DenoisingMethod {
     package init() {}
 
     package func plan(for request: PlanRequest) throws(PlanningError) -> DenoisingPlan {
-        try request.check(for: self)
-        let sizes = request.doublingSizes
-        let resolved = try request.resolvedForWindows(isPlain: sizes.count == 1, feather: .gaussian)
-        return try resolved.cascade(of: name, through: sizes) {
-            name, _, size throws(PlanningError) in
+        try request.cascade(by: self, through: \.doublingSizes, feather: .gaussian) {
+            resolved, name, _, size throws(PlanningError) in
             try enlargement(name, to: size, for: resolved)
         }
     }

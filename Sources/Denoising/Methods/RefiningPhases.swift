@@ -49,6 +49,22 @@ extension PlanRequest {
             on: grid.canvas, within: latent)
     }
 
+    /// The plan of a method with no choices of its own but its sizes, its windows' weights and its
+    /// enlargements, which are made of what the request is resolved to.
+    func cascade(
+        by method: some DenoisingMethod, through sizes: KeyPath<PlanRequest, [Extent]>,
+        feather: Feather? = nil,
+        _ enlargement: (PlanRequest, String, Extent, Extent) throws(PlanningError) -> PlanPhase
+    ) throws(PlanningError) -> DenoisingPlan {
+        try check(for: method)
+        let sizes = self[keyPath: sizes]
+        let resolved = try resolvedForWindows(isPlain: sizes.count == 1, feather: feather)
+        return try resolved.cascade(of: method.name, through: sizes) {
+            name, before, size throws(PlanningError) in
+            try enlargement(resolved, name, before, size)
+        }
+    }
+
     /// The plain sampler on the first of `sizes`, then an enlargement to each other one, made by its
     /// name, the size before and its own.
     func cascade(

@@ -14,11 +14,8 @@ package struct ScaleDiffMethod: DenoisingMethod {
     package init() {}
 
     package func plan(for request: PlanRequest) throws(PlanningError) -> DenoisingPlan {
-        try request.check(for: self)
-        let sizes = request.doublingSizes
-        let resolved = try request.resolvedForWindows(isPlain: sizes.count == 1)
-        return try resolved.cascade(of: name, through: sizes) {
-            name, before, size throws(PlanningError) in
+        try request.cascade(by: self, through: \.doublingSizes) {
+            resolved, name, before, size throws(PlanningError) in
             try enlargement(name, of: before, to: size, for: resolved)
         }
     }

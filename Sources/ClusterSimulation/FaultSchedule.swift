@@ -84,9 +84,19 @@ struct Nature: Hashable, Sendable {
 
 /// What the run makes: some pictures, each of some steps and a decode phase.
 struct Workload: Hashable, Sendable {
+    /// Tiles that are asked for together on the way to a new canvas.
+    struct RowOfTiles: Hashable, Sendable {
+        /// Decoded or encoded.
+        let kind: TaskKind
+        let count: Int
+    }
+
     struct Picture: Hashable, Sendable {
         /// Tasks of each denoising step.
         var steps: [Int]
+        /// Of the steps that begin on a new canvas: what is decoded and encoded for it, in order.
+        /// Nothing of it is kept before all of it is there.
+        var entries: [Int: [RowOfTiles]] = [:]
         var decodeTasks: Int
         /// Given up by its user at this step.
         var cancelledAt: Int?
@@ -137,6 +147,7 @@ struct FaultSchedule: Sendable {
         drawWeather()
         drawWorkload(workers: workers)
         drawTexts(seed: seed)
+        drawEntries(seed: seed, workers: workers)
         natures = (0..<workers).map { drawNature(isFirst: $0 == 0) }
         if random.chance(perMille: 30) { leaveNobodySound() }
         drawFaults(workers: workers)
@@ -207,6 +218,23 @@ struct FaultSchedule: Sendable {
         var random = SeededGenerator(seed: ~seed)
         for number in workload.pictures.indices where random.chance(perMille: 300) {
             workload.pictures[number].texts = Int.random(in: 2...6, using: &random)
+        }
+    }
+
+    /// Canvases of some steps, the first among them: a picture of the user's is encoded for it.
+    private mutating func drawEntries(seed: UInt64, workers: Int) {
+        var random = SeededGenerator(seed: seed ^ 0x656e_7472_6965_7300)
+        for number in workload.pictures.indices {
+            for step in workload.pictures[number].steps.indices where random.chance(perMille: 250) {
+                let kinds = step == 0 ? [TaskKind.encode] : [.decode, .encode]
+                let rows = Int.random(in: 1...3, using: &random)
+                workload.pictures[number].entries[step] = (0..<rows).flatMap { _ in
+                    kinds.map {
+                        Workload.RowOfTiles(
+                            kind: $0, count: Int.random(in: 1...(1 + workers), using: &random))
+                    }
+                }
+            }
         }
     }
 

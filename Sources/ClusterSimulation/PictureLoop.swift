@@ -7,9 +7,18 @@ struct PictureLoop {
     private struct Saved {
         var picture = 0
         var step = 0
+        /// Whether the step's canvas is made, where it has one of its own.
+        var hasEntered = false
         var latent = PureModel.start(of: 0)
         /// The tiles decoded so far: they are not decoded again.
         var decoded: [Int: Content] = [:]
+    }
+
+    /// A new canvas that is being made. It dies with the process.
+    private struct Entry {
+        /// Rows of tiles that are there.
+        var rows = 0
+        var latent: Content
     }
 
     /// One batch of tasks that waits for its answers.
@@ -24,6 +33,7 @@ struct PictureLoop {
 
     let workload: Workload
     private var saved = Saved()
+    private var entry: Entry?
     private var batch = Batch()
     /// One for each of the picture's texts; none between pictures.
     private(set) var jobs: [JobID] = []
@@ -34,7 +44,15 @@ struct PictureLoop {
     var isDone: Bool { saved.picture == workload.pictures.count }
     var picture: Int { saved.picture }
     var step: Int { saved.step }
-    private var isDecoding: Bool { saved.step == workload.pictures[saved.picture].steps.count }
+    private var planned: Workload.Picture { workload.pictures[saved.picture] }
+    private var isDecoding: Bool { saved.step == planned.steps.count }
+
+    /// The rows of tiles that come before the step; none when its canvas is made.
+    private var rowsToEnter: [Workload.RowOfTiles] {
+        saved.hasEntered ? [] : planned.entries[saved.step, default: []]
+    }
+
+    private var isEntering: Bool { !rowsToEnter.isEmpty }
 
     /// Whether all answers of the batch were taken.
     var isBatchComplete: Bool { batch.taken == batch.units.count }
@@ -43,7 +61,7 @@ struct PictureLoop {
     var job: JobID? { jobs.first }
 
     /// Texts of the picture.
-    var texts: Int { workload.pictures[saved.picture].texts }
+    var texts: Int { planned.texts }
 
     /// What the tasks of a text's job need beside their questions.
     func conditioning(of text: Int) -> ContentDigest {
@@ -51,14 +69,13 @@ struct PictureLoop {
     }
 
     /// Whether the picture is given up by its user in this step.
-    var isToBeCancelled: Bool {
-        workload.pictures[saved.picture].cancelledAt == saved.step
-    }
+    var isToBeCancelled: Bool { planned.cancelledAt == saved.step }
 
     /// The process is gone, with all that was not saved.
     mutating func crash() {
         jobs = []
         batch = Batch()
+        entry = nil
     }
 
     mutating func open(_ jobs: [JobID]) {
@@ -66,21 +83,40 @@ struct PictureLoop {
         batch = Batch()
     }
 
-    /// The tasks of the next step: those of a decode phase that are not done yet.
+    /// The tasks of the next batch: a row of tiles of a new canvas, a step, or the tiles of the
+    /// picture that are not decoded yet.
     mutating func nextBatch() -> [TaskID] {
         guard !jobs.isEmpty else { return [] }
         round += 1
         batch = Batch()
-        let picture = workload.pictures[saved.picture]
-        let count = isDecoding ? picture.decodeTasks : picture.steps[saved.step]
-        let units = (0..<count).filter { saved.decoded[$0] == nil }
-        return units.enumerated().map { position, unit in
+        if isEntering {
+            let entry = entry ?? Entry(latent: saved.latent)
+            self.entry = entry
+            let row = rowsToEnter[entry.rows]
+            return ask(row.kind, 0..<row.count) {
+                PureModel.question($0, ofRow: entry.rows, of: entry.latent)
+            }
+        }
+        let (step, latent) = (saved.step, saved.latent)
+        if isDecoding {
+            let units = (0..<planned.decodeTasks).filter { saved.decoded[$0] == nil }
+            return ask(.decode, units) { PureModel.question($0, step: step, of: latent) }
+        }
+        return ask(.denoise, 0..<planned.steps[step]) {
+            PureModel.question($0, step: step, of: latent)
+        }
+    }
+
+    /// Tiles go by the picture's first text, the tasks of a step by all texts in turn.
+    private mutating func ask(
+        _ kind: TaskKind, _ units: some Sequence<Int>, _ question: (_ unit: Int) -> Content
+    ) -> [TaskID] {
+        units.enumerated().map { position, unit in
             let task = TaskID(
-                job: jobs[isDecoding ? 0 : unit % jobs.count], round: round,
-                step: UInt32(saved.step), index: UInt32(position),
-                kind: isDecoding ? .decode : .denoise)
+                job: jobs[kind == .denoise ? unit % jobs.count : 0], round: round,
+                step: UInt32(saved.step), index: UInt32(position), kind: kind)
             batch.units[task] = unit
-            batch.questions[task] = PureModel.question(unit, step: saved.step, of: saved.latent)
+            batch.questions[task] = question(unit)
             return task
         }
     }
@@ -94,7 +130,7 @@ struct PictureLoop {
     /// Whether the task is the one that kills its workers.
     func isPoison(_ task: TaskID) -> Bool {
         workload.poison == Workload.Poison(picture: saved.picture, step: saved.step)
-            && batch.units[task] == 0 && !isDecoding
+            && batch.units[task] == 0 && task.kind == .denoise
     }
 
     /// What an accepted answer is.
@@ -112,19 +148,32 @@ struct PictureLoop {
         return answer == PureModel.answer(to: question) ? .right : .wrong
     }
 
-    /// The loop takes one answer; a decoded tile is in the file with that.
+    /// The loop takes one answer; a tile of the picture is in the file with that.
     mutating func take(_ task: TaskID) {
         batch.taken += 1
         if isDecoding, let unit = batch.units[task] { saved.decoded[unit] = batch.answers[unit] }
     }
 
-    /// The step is on disk. Returns whether the picture is done with it.
-    mutating func saveStep() -> Bool {
-        let wasDecoding = isDecoding
-        let answers = wasDecoding ? saved.decoded : batch.answers
-        saved.latent = PureModel.merge(answers, into: saved.latent)
-        saved.step += 1
+    /// All answers of the batch are merged: what a step leaves, or a whole canvas, is on disk with
+    /// that. Returns whether the picture is done.
+    mutating func endBatch() -> Bool {
+        let answers = batch.answers
         batch = Batch()
+        if isEntering, var entry {
+            entry.latent = PureModel.merge(answers, into: entry.latent)
+            entry.rows += 1
+            self.entry = entry
+            if entry.rows == rowsToEnter.count {
+                saved.latent = entry.latent
+                saved.hasEntered = true
+                self.entry = nil
+            }
+            return false
+        }
+        let wasDecoding = isDecoding
+        saved.latent = PureModel.merge(wasDecoding ? saved.decoded : answers, into: saved.latent)
+        saved.step += 1
+        saved.hasEntered = false
         return wasDecoding
     }
 
@@ -133,7 +182,7 @@ struct PictureLoop {
 
     /// What a quiet run makes of the picture.
     var quietResult: Content {
-        PureModel.quietResult(of: workload.pictures[saved.picture], number: saved.picture)
+        PureModel.quietResult(of: planned, number: saved.picture)
     }
 
     /// On to the next picture, this one being done or given up.

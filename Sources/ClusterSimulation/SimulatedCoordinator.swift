@@ -286,7 +286,7 @@ extension Simulation {
             return clock.plan(.saved(job, life: life), at: coordinator.stalledUntil)
         }
         if !loop.isBatchComplete { violate(.inputsFirst, "a step ends before its last answer") }
-        guard loop.saveStep() else { return submitStep() }
+        guard loop.endBatch() else { return submitStep() }
         if loop.result != loop.quietResult && spoiled == 0 {
             violate(.sameAnswers, "picture \(loop.picture) is not the quiet run's")
         }

@@ -15,6 +15,11 @@ enum PureModel {
         SeededGenerator.mix(latent &+ UInt64(unit) &* 0x1_0001 &+ UInt64(step) << 48)
     }
 
+    /// The question of a tile of a row on the way to a new canvas, of what the rows before made.
+    static func question(_ unit: Int, ofRow row: Int, of latent: Content) -> Content {
+        question(unit, step: 1000 + row, of: latent)
+    }
+
     /// A question whose answer the coordinator knows.
     static func trialQuestion(_ task: TaskID) -> Content {
         SeededGenerator.mix(0x7472_6961_6c00 &+ UInt64(task.index))
@@ -34,13 +39,23 @@ enum PureModel {
     static func quietResult(of picture: Workload.Picture, number: Int) -> Content {
         var latent = start(of: number)
         for (step, count) in (picture.steps + [picture.decodeTasks]).enumerated() {
-            var answers: [Int: Content] = [:]
-            for unit in 0..<count {
-                answers[unit] = answer(to: question(unit, step: step, of: latent))
+            for (row, tiles) in picture.entries[step, default: []].enumerated() {
+                let before = latent
+                latent = merged(tiles.count, into: latent) {
+                    question($0, ofRow: row, of: before)
+                }
             }
-            latent = merge(answers, into: latent)
+            let before = latent
+            latent = merged(count, into: latent) { question($0, step: step, of: before) }
         }
         return latent
+    }
+
+    private static func merged(
+        _ count: Int, into latent: Content, _ question: (_ unit: Int) -> Content
+    ) -> Content {
+        let answers = (0..<count).map { ($0, answer(to: question($0))) }
+        return merge(Dictionary(uniqueKeysWithValues: answers), into: latent)
     }
 
     static func start(of picture: Int) -> Content { SeededGenerator.mix(UInt64(picture) + 1) }

@@ -75,4 +75,44 @@ struct PartsTests {
         #expect(whole != PureModel.merge([0: 1, 1: 2], into: 7))
         #expect(whole != PureModel.merge([0: 1, 1: 2, 2: 3], into: 8))
     }
+
+    @Test("a canvas that is interrupted is made anew, from the step before it", arguments: 0..<5)
+    func interruptedCanvas(batches: Int) {
+        let picture = Workload.Picture(
+            steps: [2, 3],
+            entries: [
+                1: [
+                    .init(kind: .decode, count: 2), .init(kind: .encode, count: 3),
+                    .init(kind: .encode, count: 1),
+                ]
+            ],
+            decodeTasks: 2)
+        var loop = PictureLoop(workload: Workload(pictures: [picture], consumption: .zero))
+        var kinds: [TaskKind] = []
+        func runBatch() -> Bool {
+            let tasks = loop.nextBatch()
+            kinds += Set(tasks.map(\.kind))
+            for task in tasks.reversed() {
+                let question = loop.question(of: task) ?? 0
+                #expect(loop.deliver(PureModel.answer(to: question), of: task) == .right)
+                loop.take(task)
+            }
+            return loop.endBatch()
+        }
+        loop.open([JobID(1)])
+        for _ in 0..<batches { #expect(!runBatch()) }
+        loop.crash()
+        loop.open([JobID(2)])
+        while !runBatch() {}
+        #expect(loop.result == loop.quietResult)
+        let again: [TaskKind] =
+            switch batches {
+            case 2: [.decode]
+            case 3: [.decode, .encode]
+            default: []
+            }
+        #expect(
+            kinds == [.denoise] + again
+                + [.decode, .encode, .encode, .denoise, .decode])
+    }
 }

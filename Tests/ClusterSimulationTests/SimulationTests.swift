@@ -87,6 +87,17 @@ struct SimulationTests {
         #expect(Set(mishaps.keys) == Set(expected))
     }
 
+    @Test("canvases of every kind are made on the way, with and without a user's picture")
+    func canvases() {
+        let entries = (0..<100 as Range<UInt64>).flatMap {
+            FaultSchedule(seed: $0, workers: 4).workload.pictures.flatMap(\.entries)
+        }
+        #expect(entries.count { $0.key == 0 } > 10)
+        #expect(entries.count { $0.key > 0 } > 10)
+        #expect(
+            entries.filter { $0.key > 0 }.allSatisfy { $0.value.contains { $0.kind == .decode } })
+    }
+
     @Test("a task that kills every worker fails its job, with that task as the reason")
     func poison() throws {
         let seeds = (0..<2000 as Range<UInt64>).filter {

@@ -67,6 +67,8 @@ package struct RemoteExecutor: TaskExecutor {
     ) async throws {
         try Task.checkCancellation()
         guard items.count > 0 else { return }
+        // The items of a list are alike.
+        let inFlight = items[0].countUnderWay(workers: coordinator.liveWorkers)
         var asked = min(items.count, inFlight)
         let first = try (0..<asked).map { try checked(items[$0]) }
         let batch = coordinator.begin(first, conditionings: conditionings, known: known)
@@ -105,10 +107,6 @@ package struct RemoteExecutor: TaskExecutor {
         }
         return said.joined(separator: "; ")
     }
-
-    /// Items that are asked and not answered, at most: more than all workers take, so that none
-    /// ever waits, and a bound on what they take of the memory.
-    private var inFlight: Int { max(128, 8 * coordinator.liveWorkers) }
 
     private func checked(_ item: WorkItem) throws(WireError) -> WorkItem {
         try WireCodec.check(item, limits: limits)

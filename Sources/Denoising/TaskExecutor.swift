@@ -156,6 +156,25 @@ extension WorkItem {
     }
 }
 
+extension WorkItem {
+    /// How many numbers it is asked with, 32-bit floats.
+    private var numberCount: Int {
+        switch self {
+        case .denoise(let task): task.views.reduce(0) { $0 + $1.sample.values.count }
+        case .decode(let task): task.tile.values.count
+        case .encode(let task): task.pixels.values.count
+        }
+    }
+
+    /// How many items like this one are asked and not answered at a time: more than all workers
+    /// take, so that none ever waits, and beyond that no more than a quarter of a gigabyte of
+    /// questions.
+    package func countUnderWay(workers: Int) -> Int {
+        let fitting = max(4 * workers, (256 << 20) / max(1, 4 * numberCount))
+        return min(max(128, 8 * workers), fitting)
+    }
+}
+
 /// The answer to a ``WorkItem``.
 package enum WorkAnswer: Equatable, Sendable {
     /// One guided prediction per view of the task, in the task's view order.

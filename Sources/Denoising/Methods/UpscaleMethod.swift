@@ -30,22 +30,26 @@ package struct UpscaleMethod: DenoisingMethod {
             isPlain: isPlain, stride: max(1, request.model.nativeSide * 3 / 4), feather: .cosine,
             refinementGuidanceScale: request.guidanceOfDetails)
         resolved.image?.strength = try Self.strength(of: request.image)
+        func refining(to size: Extent) -> PlanRequest {
+            guard !isPlain else { return resolved }
+            var own = resolved
+            own.refinementGuidanceScale =
+                request.refinementGuidanceScale ?? Self.refinementGuidance(to: size, for: request)
+            return own
+        }
         var phases: [PlanPhase]
         if let image = resolved.image {
-            phases = [try start(from: image, at: sizes[0], for: resolved)]
+            phases = [try start(from: image, at: sizes[0], for: refining(to: sizes[0]))]
         } else {
             phases = [try resolved.wholePhase(named: "base", of: sizes[0])]
         }
         for (number, size) in sizes.enumerated().dropFirst() {
-            var own = resolved
-            own.refinementGuidanceScale =
-                request.refinementGuidanceScale ?? Self.refinementGuidance(to: size, for: request)
-            phases.append(try enlargement(number, to: size, for: own))
+            phases.append(try enlargement(number, to: size, for: refining(to: size)))
         }
         return DenoisingPlan(method: name, request: resolved, phases: phases)
     }
 
-    /// The guidance of an enlargement where none is asked for: that of details up to four native sides,
+    /// The guidance of a refinement where none is asked for: that of details up to four native sides,
     /// less of it to eight, none beyond. What is fine there has been drawn by the phases before, and
     /// more would break suns to shards.
     private static func refinementGuidance(to latent: Extent, for request: PlanRequest) -> Double {

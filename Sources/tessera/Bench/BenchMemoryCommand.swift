@@ -70,7 +70,10 @@ struct BenchMemoryCommand: AsyncParsableCommand {
         let generator = ImageGenerator(
             picture: picture, conditionings: [Conditioning(prompt: empty, negative: empty)])
         let before = ProcessFacts.peakMemoryBytes
-        let seconds = try await run(generator, scale: folder.vae.scaleFactor)
+        let seconds = try await run(
+            generator,
+            with: AnswerlessExecutor(
+                scale: folder.vae.scaleFactor, channels: picture.plan.request.model.channels))
         let latent = picture.plan.latent
         let report = MemoryReport(
             version: tesseraVersion, machine: BenchMachine(backend), model: BenchModel(folder),
@@ -81,10 +84,12 @@ struct BenchMemoryCommand: AsyncParsableCommand {
         try report.print(json: json)
     }
 
-    private func run(_ generator: ImageGenerator, scale: Int) async throws -> Double {
+    private func run(
+        _ generator: ImageGenerator, with executor: AnswerlessExecutor
+    ) async throws -> Double {
         let reporter = RunReporter(json: false)
         let start = ContinuousClock.now
-        let (picture, executor) = (generator.picture, AnswerlessExecutor(scale: scale))
+        let picture = generator.picture
         let latent = try await generator.denoise(
             from: generator.initialState(noise: try picture.initialNoise(from: nil)),
             with: executor, onProgress: { reporter.progress($0) })
@@ -98,22 +103,23 @@ struct BenchMemoryCommand: AsyncParsableCommand {
     }
 }
 
-/// Answers of the right shape, many under way at a time and the last asked first, as a coordinator
-/// may have to hold them.
+/// Answers of the right shape, as many under way at a time as a coordinator of two workers has, and
+/// the last asked first.
 private struct AnswerlessExecutor: TaskExecutor {
     /// Pixels a side of a latent's cell.
     let scale: Int
-
-    /// As many as a coordinator of few workers has under way.
-    private static let underWay = 128
+    /// Of the latent.
+    let channels: Int
 
     func execute(
         _ items: WorkList, conditionings: [Conditioning],
         deliver: (_ position: Int, _ answer: WorkAnswer) async throws -> Void
     ) async throws {
-        for start in stride(from: 0, to: items.count, by: Self.underWay) {
+        guard items.count > 0 else { return }
+        let underWay = items[0].countUnderWay(workers: 2)
+        for start in stride(from: 0, to: items.count, by: underWay) {
             try Task.checkCancellation()
-            let positions = start..<min(start + Self.underWay, items.count)
+            let positions = start..<min(start + underWay, items.count)
             let answers = positions.map { answer(to: items[$0]) }
             for (position, answer) in zip(positions, answers).reversed() {
                 try await deliver(position, answer)
@@ -130,7 +136,7 @@ private struct AnswerlessExecutor: TaskExecutor {
         case .encode(let task):
             .encode(
                 Latent(
-                    zeros: 4, height: task.pixels.height / scale, width: task.pixels.width / scale))
+                    zeros: channels, height: task.pixels.height / scale, width: task.pixels.width / scale))
         }
     }
 

@@ -2,8 +2,9 @@
 
 A small network (train_counter.py, weights in counter.npz) marks sky and discs (suns, moons) in the picture, brought to
 128 x 128. Horizons: how often a column goes from sky to land, top to bottom, averaged over the columns; a good
-landscape has 1. Suns: separate discs; a good landscape has 1, under an overcast sky none. Pictures of any size are taken
-as one view: give whole pictures, not crops.
+landscape has 1. Suns: separate discs; a good landscape has 1, under an overcast sky none. Of a disc larger than those it
+was trained on, or one with a dark crack, the network often marks the rim alone, in pieces: pieces that lie within a small
+disc's breadth of each other are one. Pictures of any size are taken as one view: give whole pictures, not crops.
 """
 import json
 import os
@@ -20,6 +21,7 @@ SIDE = 128
 WEIGHTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "counter.npz")
 CERTAIN_SKY, CERTAIN_LAND = .65, .35
 SMALLEST_DISC, DISC = 6, .5             # pixels of the 128 x 128 view; probability
+NEAR = 3                                # pieces with at most twice as many pixels between them are one disc
 MANY_HORIZONS = 1.4
 
 
@@ -69,26 +71,43 @@ def horizons(sky):
 
 
 def discs(mask):
-    """Connected components of a boolean map with at least SMALLEST_DISC pixels."""
-    left, count = mask.copy(), 0
+    """Groups of nearby pieces of a boolean map that have a piece of at least SMALLEST_DISC pixels."""
+    pieces, found = mask.copy(), np.zeros(mask.shape, bool)
     for start in zip(*np.nonzero(mask)):
+        if pieces[start]:
+            piece = _taken(pieces, start)
+            if len(piece) >= SMALLEST_DISC:
+                found[tuple(np.transpose(piece))] = True
+    left, count = _grown(found, NEAR), 0
+    for start in zip(*np.nonzero(left)):
         if left[start]:
-            count += _flood(left, start) >= SMALLEST_DISC
-    return int(count)
+            _taken(left, start)
+            count += 1
+    return count
 
 
-def _flood(mask, start):
-    """Erase the component around start, return its size."""
-    stack, size = [start], 0
+def _grown(mask, times):
+    """A boolean map whose pieces are larger by so many pixels in every direction."""
+    height, width = mask.shape
+    padded, grown = np.pad(mask, times), np.zeros(mask.shape, bool)
+    for row in range(2 * times + 1):
+        for column in range(2 * times + 1):
+            grown |= padded[row:row + height, column:column + width]
+    return grown
+
+
+def _taken(mask, start):
+    """Erase the connected piece around start, return its pixels."""
+    stack, piece = [start], []
     mask[start] = False
     while stack:
         row, column = stack.pop()
-        size += 1
+        piece.append((row, column))
         for place in ((row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1)):
             if 0 <= place[0] < mask.shape[0] and 0 <= place[1] < mask.shape[1] and mask[place]:
                 mask[place] = False
                 stack.append(place)
-    return size
+    return piece
 
 
 @torch.no_grad()

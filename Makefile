@@ -4,6 +4,11 @@ SWIFT ?= swift
 PACKAGES := libzmq3-dev libopenblas-dev libprotobuf-c-dev protobuf-c-compiler libpng-dev
 SOURCES := Package.swift Sources Tests
 
+# A test build has no debugging information and indexes this package alone, which takes a third off it;
+# `swift build --build-tests` without these has both.
+TEST_BUILD := -debug-info-format none -Xswiftc -index-ignore-system-modules \
+  -Xswiftc -index-ignore-clang-modules
+
 # Swift's own crash handler waits for every thread, and libzmq's do not answer: a crash of a process
 # with many would look like a hang of an hour. The reason is printed all the same.
 export SWIFT_BACKTRACE ?= enable=no
@@ -45,8 +50,8 @@ demo: build ## Make demo.png with a coordinator and two worker processes.
 
 # A run in which no test has ended for five minutes stands: Tests/watch says which and where.
 test: deps ## Build and run every test.
-	$(SWIFT) build --build-tests
-	Tests/watch 300 $(SWIFT) test --skip-build
+	$(SWIFT) build --build-tests $(TEST_BUILD)
+	Tests/watch 300 $(SWIFT) test --skip-build $(TEST_BUILD)
 
 fuzz: deps ## Fuzz every target for FUZZ_SECONDS (600) each.
 	Tests/Fuzzing/run long

@@ -130,7 +130,10 @@ private struct PixelBand: Sendable {
 
     /// The bytes of the first rows and columns.
     func bytes(height rows: Int, width columns: Int) -> [UInt8] {
-        (0..<rows).flatMap { y in bytes[y * width * 3..<(y * width + columns) * 3] }
+        (0..<rows).flatMap { (y: Int) -> ArraySlice<UInt8> in
+            let first = y * width * 3
+            return bytes[first..<first + columns * 3]
+        }
     }
 }
 

@@ -569,11 +569,17 @@ private struct Field {
         }
         let rows = (0..<newHeight).map { weights(height, newHeight, $0) }
         let columns = (0..<newWidth).map { weights(width, newWidth, $0) }
+        var wide = Field(channels, height, newWidth)
+        for (c, y, x) in wide.places {
+            var sum = 0.0
+            for (column, weight) in columns[x] { sum += weight * self[c, y, column] }
+            wide[c, y, x] = sum
+        }
         var result = Field(channels, newHeight, newWidth)
         for (c, y, x) in result.places {
-            for (row, a) in rows[y] {
-                for (column, b) in columns[x] { result[c, y, x] += a * b * self[c, row, column] }
-            }
+            var sum = 0.0
+            for (row, weight) in rows[y] { sum += weight * wide[c, row, x] }
+            result[c, y, x] = sum
         }
         return result
     }

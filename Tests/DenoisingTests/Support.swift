@@ -118,34 +118,46 @@ private func guided(_ prediction: Latent, by task: DenoiseTask) -> Latent {
 private let toyScale = 8
 
 private func toyPicture(of tile: Latent) -> RGBImage {
-    let (height, width) = (tile.height * toyScale, tile.width * toyScale)
-    var values = [Float](repeating: 0, count: 3 * height * width)
-    for index in values.indices {
-        let (row, x) = index.quotientAndRemainder(dividingBy: width)
-        let (channel, y) = row.quotientAndRemainder(dividingBy: height)
-        let cell = (channel * tile.height + y / toyScale) * tile.width + x / toyScale
-        values[index] = min(max(tile.values[cell] / 8 + 0.5, 0), 1)
+    let cells = tile.values
+    var values: [Float] = []
+    // Rows are copied, because a loop over pixels that is not optimised takes long.
+    for line in 0..<3 * tile.height {
+        let row = (0..<tile.width).flatMap { x in
+            let value = min(max(cells[line * tile.width + x] / 8 + 0.5, 0), 1)
+            return [Float](repeating: value, count: toyScale)
+        }
+        for _ in 0..<toyScale { values += row }
     }
-    return RGBImage(height: height, width: width, values: values)
+    return RGBImage(height: tile.height * toyScale, width: tile.width * toyScale, values: values)
 }
 
 private func toyLatent(of pixels: RGBImage) -> Latent {
-    var tile = Latent(
-        zeros: 3, height: pixels.height / toyScale, width: pixels.width / toyScale)
-    for index in pixels.values.indices {
-        let (row, x) = index.quotientAndRemainder(dividingBy: pixels.width)
-        let (channel, y) = row.quotientAndRemainder(dividingBy: pixels.height)
-        let cell = (channel * tile.height + y / toyScale) * tile.width + x / toyScale
-        tile.values[cell] += (pixels.values[index] * 8 - 4) / Float(toyScale * toyScale)
+    let (height, width) = (pixels.height / toyScale, pixels.width / toyScale)
+    var cells = [Float](repeating: 0, count: 3 * height * width)
+    let values = pixels.values
+    var index = 0
+    for line in 0..<3 * pixels.height {
+        let first = line / toyScale * width
+        for cell in first..<first + width {
+            var sum = cells[cell]
+            for _ in 0..<toyScale {
+                sum += (values[index] * 8 - 4) / Float(toyScale * toyScale)
+                index += 1
+            }
+            cells[cell] = sum
+        }
     }
-    return tile
+    return Latent(channels: 3, height: height, width: width, values: cells)
 }
 
 /// A picture of so many pixels that is another one everywhere.
 func toyPhoto(_ extent: Extent) -> RGBImage {
     RGBImage(
         height: extent.height, width: extent.width,
-        values: (0..<3 * extent.area).map { Float(($0 * 37 + $0 / 11) % 101) / 100 })
+        values: (0..<3 * extent.area).map { (index: Int) -> Float in
+            let hundredths = (index * 37 + index / 11) % 101
+            return Float(hundredths) / 100
+        })
 }
 
 /// Opens a picture, which comes in bands of so many rows and then what is left.

@@ -69,7 +69,8 @@ struct TileBlenderTests {
         let levels: [UInt8] = [0, 100, 200]
         let rows = flat(grid) { _, column in levels[column] }
         let line = join(rows, in: grid, height: 16, width: 30)
-        #expect((0..<5).map { line[$0 * 3] } == [200, 150, 100, 50, 0])
+        let start: [UInt8] = (0..<5).map { line[$0 * 3] }
+        #expect(start == [200, 150, 100, 50, 0])
         #expect(line[29 * 3] == 200)
     }
 

@@ -68,13 +68,11 @@ final class ToyExecutor: TaskExecutor {
         case .decode(let task) where task.format == .floats:
             return .pixels(ToyAutoencoder.picture(of: task.tile))
         case .decode(let task):
-            let tile = task.tile
-            let (height, width) = (tile.height * 8, tile.width * 8)
-            let bytes = (0..<height * width).flatMap { position in
-                let value = tile.values[position / width / 8 * tile.width + position % width / 8]
-                return (0..<3).map { _ in UInt8(max(0, min(255, 128 + 40 * value))) }
+            let bytes = ToyAutoencoder.magnified(task.tile) {
+                [UInt8](repeating: UInt8(max(0, min(255, 128 + 40 * $0))), count: 3 * 8)
             }
-            return .decode(RGBTile(height: height, width: width, bytes: bytes))
+            return .decode(
+                RGBTile(height: task.tile.height * 8, width: task.tile.width * 8, bytes: bytes))
         }
     }
 }
@@ -82,18 +80,32 @@ final class ToyExecutor: TaskExecutor {
 /// Pixels that are their cell's first channel, and latents that are their cell's first pixel.
 private enum ToyAutoencoder {
     static func picture(of tile: Latent) -> RGBImage {
-        let (height, width) = (tile.height * 8, tile.width * 8)
-        let values = (0..<height * width).map { position in
-            let cell = position / width / 8 * tile.width + position % width / 8
-            return min(max(tile.values[cell] / 8 + 0.5, 0), 1)
+        let values = magnified(tile) {
+            [Float](repeating: min(max($0 / 8 + 0.5, 0), 1), count: 8)
         }
-        return RGBImage(height: height, width: width, values: values + values + values)
+        return RGBImage(
+            height: tile.height * 8, width: tile.width * 8, values: values + values + values)
+    }
+
+    /// The rows of a picture of eight by eight pixels a cell: `pixels` makes a cell's part of a row.
+    /// Rows are copied, because a loop over pixels that is not optimised takes long.
+    static func magnified<Element>(
+        _ tile: Latent, _ pixels: (Float) -> [Element]
+    ) -> [Element] {
+        let cells = tile.values
+        var rows: [Element] = []
+        for y in 0..<tile.height {
+            let row = (0..<tile.width).flatMap { pixels(cells[y * tile.width + $0]) }
+            for _ in 0..<8 { rows += row }
+        }
+        return rows
     }
 
     static func latent(of pixels: RGBImage) -> Latent {
         let (height, width) = (pixels.height / 8, pixels.width / 8)
+        let all = pixels.values
         let values = (0..<height * width).map { cell in
-            8 * pixels.values[cell / width * 8 * pixels.width + cell % width * 8] - 4
+            8 * all[cell / width * 8 * pixels.width + cell % width * 8] - 4
         }
         return Latent(
             channels: 4, height: height, width: width, values: values + values + values + values)

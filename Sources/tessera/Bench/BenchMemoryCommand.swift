@@ -136,7 +136,8 @@ private struct AnswerlessExecutor: TaskExecutor {
         case .encode(let task):
             .encode(
                 Latent(
-                    zeros: channels, height: task.pixels.height / scale, width: task.pixels.width / scale))
+                    zeros: channels, height: task.pixels.height / scale,
+                    width: task.pixels.width / scale))
         }
     }
 

@@ -23,14 +23,26 @@ package struct PreparedPicture: Sendable {
     /// What whoever computes has to answer first: see ``PicturePlan/trialQuestions(seed:)``. Throws
     /// `WeightsError` when the answers are not finite, and `CancellationError`.
     package func trialAnswers() async throws -> [(item: WorkItem, answer: WorkAnswer)] {
-        // Nothing is prepared ahead for a few small questions.
+        try await model.answers(
+            to: generator.picture.trialQuestions(seed: .random(in: 0...UInt64.max)),
+            conditionings: generator.conditionings, on: backend)
+    }
+}
+
+extension ModelFolder {
+    /// What the model answers to a few small questions, each with the conditioning of its number.
+    /// Throws `WeightsError` when that is not finite, and `CancellationError`.
+    func answers(
+        to questions: [WorkItem], conditionings: [Conditioning], on backend: any ComputeBackend
+    ) async throws -> [(item: WorkItem, answer: WorkAnswer)] {
+        // Nothing is prepared ahead for that.
         let host = ModelHost(
             model: try LoadedModel(
-                folder: model, backend: backend, memoryBudget: MemoryBudget(bytes: 0)))
+                folder: self, backend: backend, memoryBudget: MemoryBudget(bytes: 0)))
         var answers: [(item: WorkItem, answer: WorkAnswer)] = []
         do {
-            for item in generator.picture.trialQuestions(seed: .random(in: 0...UInt64.max)) {
-                let conditioning = generator.conditionings[item.conditioning]
+            for item in questions {
+                let conditioning = conditionings[item.conditioning]
                 try await host.prepare(conditioning)
                 let answer = try await abandonable {
                     try await host.compute(item, conditioning: conditioning.fingerprint)
@@ -40,7 +52,7 @@ package struct PreparedPicture: Sendable {
         } catch ComputeError.notFinite(_, let reason) {
             // No worker would do better; nothing is lost yet.
             throw WeightsError.malformed(
-                path: model.path,
+                path: path,
                 reason: "\(reason), asked a question before anything else; `tessera doctor` finds "
                     + "damaged weights")
         }

@@ -14,7 +14,7 @@ package struct PicturePlan: Sendable {
 
     /// Throws `SamplingError`, `PlanningError` and ``RequestError`` for what cannot be done.
     package init(request: GenerationRequest, model: ModelFolder) throws {
-        let geometry = try Self.geometry(of: model)
+        let geometry = try ModelGeometry(of: model)
         let entry = try Schedulers.entry(
             named: request.scheduler, configuration: model.scheduler)
         guard request.steps > 0 else { throw PlanningError.noSteps(request.steps) }
@@ -76,24 +76,24 @@ package struct PicturePlan: Sendable {
         return StartImage(extent: extent, digest: digest, strength: request.strength)
     }
 
-    private static func geometry(of model: ModelFolder) throws(RequestError) -> ModelGeometry {
+    /// Views of small models travel in company, so that a task is worth its journey. The number
+    /// depends on the model only: never on who computes.
+    private static func viewsPerTask(nativeSide: Int) -> Int {
+        max(1, min(8, 2048 / (nativeSide * nativeSide)))
+    }
+}
+
+extension ModelGeometry {
+    /// Throws ``RequestError/oddNativeSide(path:side:multiple:)``.
+    init(of model: ModelFolder) throws(RequestError) {
         let multiple = 1 << (model.unet.blockOutChannels.count - 1)
         let side = model.nativeLatentSide
         guard side % multiple == 0, side >= 2 else {
             throw .oddNativeSide(path: model.path, side: side, multiple: multiple)
         }
-        return ModelGeometry(
-            nativeSide: side,
-            scaleFactor: model.vae.scaleFactor,
-            channels: model.vae.latentChannels,
-            sizeMultiple: multiple
-        )
-    }
-
-    /// Views of small models travel in company, so that a task is worth its journey. The number
-    /// depends on the model only: never on who computes.
-    private static func viewsPerTask(nativeSide: Int) -> Int {
-        max(1, min(8, 2048 / (nativeSide * nativeSide)))
+        self.init(
+            nativeSide: side, scaleFactor: model.vae.scaleFactor,
+            channels: model.vae.latentChannels, sizeMultiple: multiple)
     }
 }
 

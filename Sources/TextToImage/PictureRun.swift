@@ -237,6 +237,9 @@ package struct PictureRunFailure: Error, CustomStringConvertible {
         switch latents {
         case .folder(let path):
             sentence(goingOn: "go on with --state-dir \(path) --resume", movable: true)
+        case .file(let path) where phase == nil:
+            "\(causes); \(what) are in \(path), of which `tessera decode` makes the picture"
+                + aboutState
         case .file(let path): "\(causes); \(what) are in \(path)\(aboutState)"
         case .lost where stateLoss != nil: loss
         case .lost:

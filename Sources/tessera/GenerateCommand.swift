@@ -180,19 +180,7 @@ struct GenerateCommand: AsyncParsableCommand {
 
     /// Where the results go. Only one thing can go to standard output.
     private func places() async throws -> (output: OutputPlace, saveLatents: OutputPlace?) {
-        let output = try await OutputPlace.named(output, by: "--output")
-        if json, output.isStandardOutput {
-            throw CommandFailure(
-                .usage,
-                "--output \(self.output) and --json both want standard output: leave --json out, or "
-                    + "name a file for the picture")
-        }
-        if output.isStandardError {
-            throw CommandFailure(
-                .usage,
-                "--output \(self.output) is standard error, where progress goes; name a file, or "
-                    + "- for standard output")
-        }
+        let output = try await OutputPlace.ofPicture(output, json: json)
         guard let path = saveLatents else { return (output, nil) }
         let saveLatents = try await OutputPlace.named(path, by: "--save-latents")
         guard !saveLatents.isStandardOutput, !saveLatents.isStandardError else {

@@ -19,6 +19,25 @@ extension OutputPlace {
             try await Task.sleep(for: .milliseconds(20))
         }
     }
+
+    /// The place of a picture, which `--output` names. Only one thing can go to standard output, and
+    /// to `json` lines it belongs.
+    static func ofPicture(_ path: String, json: Bool) async throws -> OutputPlace {
+        let output = try await OutputPlace.named(path, by: "--output")
+        if json, output.isStandardOutput {
+            throw CommandFailure(
+                .usage,
+                "--output \(path) and --json both want standard output: leave --json out, or "
+                    + "name a file for the picture")
+        }
+        if output.isStandardError {
+            throw CommandFailure(
+                .usage,
+                "--output \(path) is standard error, where progress goes; name a file, or "
+                    + "- for standard output")
+        }
+        return output
+    }
 }
 
 extension AtomicFile {

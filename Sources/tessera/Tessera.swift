@@ -35,8 +35,8 @@ struct Tessera: ParsableCommand {
             GenerateCommand.self, PlanCommand.self, WorkerCommand.self, CoordinatorCommand.self,
             SubmitCommand.self, StatusCommand.self, CancelCommand.self, WorkersCommand.self,
             DrainCommand.self, KeygenCommand.self, TokenCommand.self, DoctorCommand.self,
-            CompareCommand.self,
-            SynthesizeCommand.self, BenchCommand.self, SimulateCommand.self, FaultProxyCommand.self,
+            CompareCommand.self, DecodeCommand.self, SynthesizeCommand.self, BenchCommand.self,
+            SimulateCommand.self, FaultProxyCommand.self,
         ]
     )
 }
@@ -101,7 +101,8 @@ extension ExitStatus {
         case ImageOutputError.notWritable: self = .usage
         case is ImageOutputError: self = .badData
         case RequestError.shape, RequestError.strengthWithoutImage: self = .usage
-        case is RequestError, is WeightsError, is CheckpointError: self = .badData
+        case is RequestError, is WeightsError, is CheckpointError, is KeptLatentsError:
+            self = .badData
         case is ImageInputError, is PictureFileError: self = .badData
         case BackendError.outOfMemory, is MemoryShortage: self = .badData
         case is BackendError: self = .usage

@@ -141,7 +141,7 @@ package struct DenoisingLoop: Sendable {
             of: state, at: step, with: executor, onEvent: onEvent)
         state.underWay = nil
         for operation in step.after {
-            prediction = canvas.changed(prediction, by: operation, of: state, at: step)
+            canvas.change(&prediction, by: operation, of: state, at: step)
         }
         state.canvas = schedule.step(
             prediction: prediction, sample: state.canvas, at: step.position)

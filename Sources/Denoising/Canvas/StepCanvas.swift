@@ -35,34 +35,56 @@ struct StepCanvas {
         }
     }
 
-    /// The prediction that the scheduler takes instead of `prediction`.
-    func changed(
-        _ prediction: Latent, by operation: PredictionOperation, of state: DenoisingState,
+    /// Makes of the merged prediction what the scheduler takes.
+    func change(
+        _ prediction: inout Latent, by operation: PredictionOperation, of state: DenoisingState,
         at step: StepPlan
-    ) -> Latent {
-        let (schedule, position, sample) = (planned.schedule, step.position, state.canvas)
-        var clean: Latent
+    ) {
         switch operation {
         case .holdLow(let name, let weight):
-            clean = schedule.clean(prediction: prediction, sample: sample, at: position)
             let low = state.kept.named(name)
             let factor = Float(weight.value(at: step.place))
-            let own = clean.resampled(to: low.extent)
-            let change = low.combined(with: own, -).resampled(to: clean.extent)
-            clean = clean.combined(with: change) { $0 + factor * $1 }
+            changeClean(&prediction, of: state.canvas, at: step.position) { clean, channel in
+                let own = clean.resampled(to: low.extent)
+                let change = low.channel(channel).combined(with: own, -)
+                    .resampled(to: clean.extent)
+                return clean.combined(with: change) { $0 + factor * $1 }
+            }
         case .swapBand(let name):
-            clean = schedule.clean(prediction: prediction, sample: sample, at: position)
-            var bands = HaarBands(splitting: clean)
-            bands.low = state.kept.named(name)
-            clean = bands.merged(height: clean.height, width: clean.width)
+            let low = state.kept.named(name)
+            changeClean(&prediction, of: state.canvas, at: step.position) { clean, channel in
+                var bands = HaarBands(splitting: clean)
+                bands.low = low.channel(channel)
+                return bands.merged(height: clean.height, width: clean.width)
+            }
         case .injectNoise(let share):
-            let noise = schedule.noise(prediction: prediction, sample: sample, at: position)
+            let (schedule, position) = (planned.schedule, step.position)
             let injection = NoiseInjection(
                 share: share, seed: plan.request.seed, step: step.number, extent: planned.latent)
-            clean = schedule.clean(
-                under: injection.applied(to: noise), sample: sample, at: position)
+            let noise = schedule.noise(
+                prediction: prediction, sample: state.canvas, at: position)
+            let clean = schedule.clean(
+                under: injection.applied(to: noise), sample: state.canvas, at: position)
+            prediction = schedule.prediction(
+                meaning: clean, sample: state.canvas, at: position)
         }
-        return schedule.prediction(meaning: clean, sample: sample, at: position)
+    }
+
+    /// Changes what a prediction takes for the clean latent, channel by channel, so that little is
+    /// held besides.
+    private func changeClean(
+        _ prediction: inout Latent, of sample: Latent, at position: Int,
+        _ change: (_ clean: Latent, _ channel: Int) -> Latent
+    ) {
+        let schedule = planned.schedule
+        for channel in 0..<sample.channels {
+            let (own, state) = (prediction.channel(channel), sample.channel(channel))
+            let clean = schedule.clean(prediction: own, sample: state, at: position)
+            let changed = schedule.prediction(
+                meaning: change(clean, channel), sample: state, at: position)
+            let first = channel * sample.plane
+            prediction.values.replaceSubrange(first..<first + sample.plane, with: changed.values)
+        }
     }
 
     /// See ``CanvasOperation/mixAnchor(_:weight:)``; channel by channel, so that little is held

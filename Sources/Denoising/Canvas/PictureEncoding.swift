@@ -20,6 +20,10 @@ struct PictureEncoding {
     /// How much the picture of the new size is sharpened: see ``BandSharpener``.
     let sharpening: Double
 
+    /// Rows of the picture that are resized at once. A row of tiles needs some more than its height,
+    /// and what is resized beyond that would lie there until the next.
+    private static let sliceHeight = 64
+
     /// Traps when the latent is too small. `filter` nil is cubic where it grows; where it shrinks
     /// that would skip pixels.
     init(
@@ -46,19 +50,35 @@ struct PictureEncoding {
     ) async throws -> Latent {
         var picture = ResizedBand(self)
         var joiner = TileJoiner<Latent>(grid: target, scale: 1)
-        var result: [Latent] = []
+        var (latent, done): (Latent?, Int) = (nil, 0)
+        // Of the picture, as it came: the rows before have been taken.
+        var (source, taken): (RGBImage?, Int) = (nil, 0)
         for row in 0..<target.rows {
             let top = target.rowStarts[row]
             picture.drop(above: top * target.scaleFactor)
             while picture.end < (top + target.tile.height) * target.scaleFactor {
-                picture.add(try await nextBand())
+                if taken == source?.height { source = nil }
+                if source == nil { (source, taken) = (try await nextBand(), 0) }
+                guard let band = source else { continue }
+                let slice = taken..<min(taken + Self.sliceHeight, band.height)
+                picture.add(band.rows(slice))
+                taken = slice.upperBound
             }
             let tiles = try await executor.answers(
                 to: tasks(picture, row: row), in: target, conditionings: conditionings,
                 onTile: onTile, { try target.encoded($0) })
-            result.append(joiner.add(rowOfTiles: tiles))
+            let band = joiner.add(rowOfTiles: tiles)
+            // Filled in its place: bands that are stacked in the end would take as much again.
+            if latent == nil {
+                let whole = target.latent
+                latent = Latent(
+                    zeros: band.channels, height: whole.height, width: whole.width)
+            }
+            latent?.replaceRows(from: done, with: band)
+            done += band.height
         }
-        return Latent(stacking: result)
+        guard let latent else { preconditionFailure("a grid has a row of tiles") }
+        return latent
     }
 
     private func tasks(_ picture: ResizedBand, row: Int) -> WorkList {
@@ -66,6 +86,16 @@ struct PictureEncoding {
         return WorkList(count: target.columns) { position in
             let index = row * target.columns + position
             return .encode(EncodeTask(index: index, pixels: picture.tile(target[index])))
+        }
+    }
+}
+
+extension Latent {
+    fileprivate mutating func replaceRows(from row: Int, with band: Latent) {
+        for channel in 0..<channels {
+            let (to, from) = ((channel * height + row) * width, channel * band.height * width)
+            values.replaceSubrange(
+                to..<to + band.height * width, with: band.values[from..<from + band.height * width])
         }
     }
 }
@@ -78,8 +108,9 @@ private struct ResizedBand: Sendable {
     private let whole: Extent
     private var resampler: BandResampler<RGBImage>
     private var sharpener: BandSharpener?
-    private var rows: RGBImage?
-    /// The picture's row that is the band's first.
+    /// In slices as they came: to put them together would copy them again and again.
+    private var slices: [RGBImage] = []
+    /// The picture's row that is the first slice's first.
     private var start = 0
 
     init(_ encoding: PictureEncoding) {
@@ -96,7 +127,7 @@ private struct ResizedBand: Sendable {
     }
 
     /// One behind the last row of the picture that is there.
-    var end: Int { start + (rows?.height ?? 0) }
+    private(set) var end = 0
 
     mutating func add(_ band: RGBImage) {
         guard var more = resampler.add(band)?.clamped else { return }
@@ -107,23 +138,30 @@ private struct ResizedBand: Sendable {
         let isLast = end + more.height == size.height
         more = more.repeatingEdge(
             height: more.height + (isLast ? whole.height - size.height : 0), width: whole.width)
-        rows = RGBImage(stacking: [rows, more].compactMap(\.self))
+        slices.append(more)
+        end += more.height
     }
 
-    /// Lets go of the rows above one.
+    /// Lets go of slices that lie above a row.
     mutating func drop(above row: Int) {
-        guard row > start, let rows else { return }
-        let first = min(row, end)
-        self.rows = first < end ? rows.rows(first - start..<rows.height) : nil
-        start = first
+        while let first = slices.first, start + first.height <= row {
+            slices.removeFirst()
+            start += first.height
+        }
     }
 
     /// The pixels of a tile, whose rows are there.
     func tile(_ tile: Window) -> RGBImage {
-        guard let rows else { preconditionFailure("an empty band has no pixels") }
-        let (top, left) = (tile.y * scale - start, tile.x * scale)
-        return rows.part(
-            top..<top + tile.height * scale, left..<left + tile.width * scale)
+        let (top, left) = (tile.y * scale, tile.x * scale)
+        let columns = left..<left + tile.width * scale
+        var (first, parts): (Int, [RGBImage]) = (start, [])
+        for slice in slices {
+            let rows = (top - first..<top + tile.height * scale - first)
+                .clamped(to: 0..<slice.height)
+            if !rows.isEmpty { parts.append(slice.part(rows, columns)) }
+            first += slice.height
+        }
+        return RGBImage(stacking: parts)
     }
 }
 

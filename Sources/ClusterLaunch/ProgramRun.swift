@@ -9,8 +9,8 @@ package struct ProgramRun: Sendable {
     package struct End: Equatable, Sendable {
         /// Its exit code, or 128 and the signal that ended it.
         package let status: Int32
-        /// The last line of its standard error.
-        package let lastLine: String
+        /// The last line of its standard error that says what went wrong, or else its last line.
+        package let reason: String
     }
 
     private let arguments: [String]
@@ -38,21 +38,26 @@ package struct ProgramRun: Sendable {
         let result = try await Subprocess.run(
             configuration, input: .inputWriter, output: .sequence, error: .sequence
         ) { execution in
-            async let last = Self.lastLine(of: execution.standardError)
+            async let reason = Self.reason(in: execution.standardError)
             for try await line in execution.standardOutput.strings() { onLine(line) }
-            return try await last
+            return try await reason
         }
         let status: Int32 =
             switch result.terminationStatus {
             case .exited(let code): code
             case .signaled(let signal): 128 + signal
             }
-        return End(status: status, lastLine: result.closureResult)
+        return End(status: status, reason: result.closureResult)
     }
 
-    private static func lastLine(of output: SubprocessOutputSequence) async throws -> String {
-        var last = ""
-        for try await line in output.strings() where !line.isEmpty { last = line }
-        return last
+    /// Failures begin with the program's name, and what is wrong with arguments with "Error:", after
+    /// which help is named.
+    private static func reason(in output: SubprocessOutputSequence) async throws -> String {
+        var (last, failure) = ("", "")
+        for try await line in output.strings() where !line.isEmpty {
+            last = line
+            if line.hasPrefix("tessera: ") || line.hasPrefix("Error: ") { failure = line }
+        }
+        return failure.isEmpty ? last : failure
     }
 }

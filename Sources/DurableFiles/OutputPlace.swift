@@ -85,6 +85,11 @@ package final class OpenStream: Sendable {
     private let descriptor: Int32
     private let isGivenUp = Atomic(false)
 
+    private var isDevice: Bool {
+        var status = stat()
+        return unsafe fstat(descriptor, &status) == 0 && FileKind(status) == .characterDevice
+    }
+
     /// What a pipe that has any room takes without blocking (`PIPE_BUF` of pipe(7)).
     private static let piece = 4096
     /// Between two looks whether it is given up, in milliseconds.
@@ -149,7 +154,9 @@ package final class OpenStream: Sendable {
                 throw FileFailure(path: path, code: ECANCELED)
             }
             var room = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
-            guard unsafe poll(&room, 1, Self.patience) != 0 else { continue }
+            let isReady = unsafe poll(&room, 1, Self.patience) != 0
+            // Some devices, such as /dev/random, take all there is and never say that they would.
+            guard isReady || isDevice else { continue }
             let piece = unsafe UnsafeRawBufferPointer(rebasing: rest.prefix(Self.piece))
             let count = try unsafe writePiece(piece)
             unsafe rest = UnsafeRawBufferPointer(rebasing: rest[count...])

@@ -1,3 +1,4 @@
+internal import DurableFiles
 internal import Foundation
 package import TextToImage
 
@@ -48,7 +49,7 @@ package struct JobOrder: Codable, Equatable, Sendable {
         }
         for path in [output, saveLatents, initialLatents, image].compactMap({ $0 }) {
             guard path.utf8.first == UInt8(ascii: "/"), !path.utf8.contains(0),
-                path.utf8.count <= Self.maximumPathBytes
+                SystemPath.bytes(of: path).count <= Self.maximumPathBytes
             else { throw .path(path) }
         }
     }

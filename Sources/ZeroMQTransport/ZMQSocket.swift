@@ -95,6 +95,9 @@ final class ZMQSocket: @unchecked Sendable {
     /// The real port; 0 for a path.
     func bind(to target: Target) -> Result<UInt16, Refusal> {
         setFamily(of: target)
+        if case .path(let path) = target, let obstacle = SocketPath.obstacle(at: path) {
+            return .failure(Refusal(number: obstacle))
+        }
         guard unsafe zmq_bind(handle, target.text) == 0 else {
             return .failure(Refusal(number: zmq_errno()))
         }

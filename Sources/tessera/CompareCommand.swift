@@ -160,7 +160,7 @@ struct CompareCommand: AsyncParsableCommand {
             } else {
                 ComparisonRecord(
                     case: `case`, origin: origin,
-                    failure: end.lastLine.isEmpty ? "exit code \(end.status)" : end.lastLine)
+                    failure: end.reason.isEmpty ? "exit code \(end.status)" : end.reason)
             }
         try folder.keep(record)
         return record

@@ -82,8 +82,8 @@ struct RequestOptions: ParsableArguments {
     @Option(
         help: """
             Classifier-free guidance where native windows refine; frecas: of details alone. \
-            (default: --guidance-scale; frecas, and upscale up to four native sides: 2⅓ times that; \
-            rectifiedhr: 6 or 10 times that)
+            (default: --guidance-scale; frecas, and upscale up to four native sides: 2⅓ times that, \
+            upscale up to eight: 1.9 times; rectifiedhr: 6 or 10 times)
             """
     )
     var refinementGuidanceScale: Double?

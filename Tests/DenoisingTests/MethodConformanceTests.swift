@@ -168,6 +168,19 @@ struct PlanningErrorTests {
         #expect(error(MultiDiffusionMethod()) { $0.compatibility = .cutDiffusion } != nil)
     }
 
+    @Test("every stride up to the native side makes a sound plan", arguments: 1...8)
+    func everyStride(stride: Int) throws {
+        for method in DenoisingMethods.all where method.options.contains(.stride) {
+            for (height, width) in [(128, 128), (256, 256), (136, 520)] {
+                let plan = try method.plan(
+                    for: makeRequest(height: height, width: width) { $0.stride = stride })
+                #expect(throws: Never.self, "\(method.name), \(height)×\(width)") {
+                    try plan.validate()
+                }
+            }
+        }
+    }
+
     @Test("The published code's sizes are multiples of native")
     func publishedSizes() {
         #expect(

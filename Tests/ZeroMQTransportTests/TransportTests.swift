@@ -406,6 +406,43 @@ struct EndpointTests {
                 == "cannot listen on tcp://192.0.2.77:*: this machine has no such address")
     }
 
+    @Test("a path is bound where nothing is or a dead socket, and what else is there stays")
+    func takenPath() async throws {
+        let folder = NSTemporaryDirectory() + "tessera-ipc-\(UUID().uuidString.prefix(8))"
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let (file, link, socket) = (folder + "/file", folder + "/link", folder + "/socket")
+        try Data("thesis".utf8).write(to: URL(fileURLWithPath: file))
+        try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: "nowhere")
+        for path in [file, link] {
+            let error = #expect(throws: TransportError.self) {
+                try RouterTransport(binding: "ipc://" + path)
+            }
+            #expect(
+                error?.description.contains("ipc://\(path)") == true, "\(String(describing: error))"
+            )
+        }
+        #expect(try Data(contentsOf: URL(fileURLWithPath: file)) == Data("thesis".utf8))
+        #expect(try FileManager.default.destinationOfSymbolicLink(atPath: link) == "nowhere")
+
+        let first = try RouterTransport(binding: "ipc://" + socket)
+        #expect(throws: TransportError.self) { try RouterTransport(binding: "ipc://" + socket) }
+        let dealer = try DealerTransport(connecting: "ipc://" + socket)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await first.run(tickInterval: .seconds(1)) {} }
+            group.addTask { try await dealer.run(tickInterval: .milliseconds(20)) {} }
+            dealer.send([[42]], expendable: false)
+            var inbound = first.inbound.makeAsyncIterator()
+            #expect(await RouterTransport.message(&inbound)?.frames == [[42]])
+            dealer.shutdown()
+            first.shutdown()
+            try await group.waitForAll()
+        }
+        // What the first one leaves there is nobody's any more.
+        let second = try RouterTransport(binding: "ipc://" + socket)
+        second.shutdown()
+    }
+
     @Test("a name that cannot be looked up is said, with the reason")
     func unknownName() {
         let error = #expect(throws: TransportError.self) {

@@ -47,7 +47,7 @@ package struct DemoFusionMethod: DenoisingMethod {
 
     package func plan(for request: PlanRequest) throws(PlanningError) -> DenoisingPlan {
         try request.check(for: self)
-        let sizes = request.multipleSizes
+        let sizes = request.sidewiseSizes
         var resolved = try request.resolvedForWindows(isPlain: sizes.count == 1)
         resolved.interaction =
             interaction == .off || sizes.count == 1 ? nil : request.interaction ?? interaction
@@ -60,7 +60,9 @@ package struct DemoFusionMethod: DenoisingMethod {
     private func enlargement(
         _ name: String, of previous: Extent, to latent: Extent, for request: PlanRequest
     ) throws(PlanningError) -> PlanPhase {
-        let scale = LatticeGrid.isotropicScale(latent: latent, window: request.model.nativeSide)
+        let longer = max(latent.height, latent.width)
+        let scale = LatticeGrid.isotropicScale(
+            latent: Extent(height: longer, width: longer), window: request.model.nativeSide)
         let grid = try request.windows(
             over: latent, moving: .each, unit: request.model.sizeMultiple * scale)
         let schedule = try request.schedule()

@@ -28,6 +28,23 @@ extension PlanRequest {
         return [nativeLatent] + between.map { reduced(by: growth / Double($0)) } + [latent]
     }
 
+    /// Extents of every phase's latent: with a longer side of once, twice, three times … the native
+    /// one, as long as that is less than the picture's, and the picture's (DemoFusion's published
+    /// code, which begins 4096×2048 with 1024×512).
+    var sidewiseSizes: [Extent] {
+        let longer = max(latent.height, latent.width)
+        let native = model.nativeSide
+        guard longer > native else { return [latent] }
+        let multiple = model.sizeMultiple
+        func base(_ side: Int) -> Int {
+            let length = Double(native) * Double(side) / Double(longer)
+            return max(1, Int((length / Double(multiple)).rounded())) * multiple
+        }
+        let between = (2...).prefix { $0 * native < longer }
+        return [Extent(height: base(latent.height), width: base(latent.width))]
+            + between.map { reduced(by: Double(longer) / Double($0 * native)) } + [latent]
+    }
+
     /// Extents of every phase's latent: `count` of them, two or more, from about native area to the
     /// picture's, each side growing by as much from phase to phase.
     func evenSizes(_ count: Int) -> [Extent] {

@@ -34,6 +34,12 @@ package struct PixelRushMethod: DenoisingMethod {
         let count = max(1, request.steps / 4)
         let schedule = try request.sampler.schedule(
             length: request.steps, steps: request.steps - count..<request.steps, inverted: true)
+        // A schedule that begins with noise alone leaves nothing of the picture there.
+        guard schedule.arrivals[0].isFinite else {
+            throw .invalidNumber(
+                "steps", value: Double(request.steps),
+                expected: "2 or more for a picture larger than native by this scheduler")
+        }
         let down = request.refiningGroups(grid, within: latent)
         var stages = [
             PlanStage(

@@ -124,12 +124,12 @@ package struct WindowGrid: Hashable, Sendable {
         return (rows, moved(columnStarts, &random))
     }
 
-    /// All but the outermost moved by one shift, which takes none of them to the last one's place.
+    /// All but the outermost moved by one shift, which takes none of them to an outermost one's place.
     private func moved(_ starts: [Int], _ random: inout PhiloxGenerator) -> [Int] {
         guard starts.count > 2 else { return starts }
         let last = starts.count - 1
         let room = starts[last] - starts[last - 1] - 1
-        let shift = random.uniform(in: -jitter...min(jitter, room))
+        let shift = random.uniform(in: max(-jitter, 1 - starts[1])...min(jitter, room))
         return starts.indices.map { $0 == 0 || $0 == last ? starts[$0] : starts[$0] + shift }
     }
 

@@ -50,6 +50,12 @@ enum Output {
     /// Waits for the readers at the end of the process: for a result as long as there is one, for
     /// all else until nothing was read for two seconds.
     static func finish() {
+        results.finish()
+        // A reader that left wanted no more of it.
+        if case .failed(let number) = results.loss, number != EPIPE, number != EBADF {
+            let reason = unsafe String(cString: strerror(number))
+            say("tessera: standard output did not take all of the result: \(reason)")
+        }
         let channels = [results, events, messages]
         DispatchQueue.concurrentPerform(iterations: channels.count) { channels[$0].finish() }
     }

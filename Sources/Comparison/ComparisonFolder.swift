@@ -49,9 +49,20 @@ package struct ComparisonFolder: Sendable {
         guard let bytes = try? readSmallFile(recordPath(of: `case`)),
             let record = try? JSONDecoder().decode(ComparisonRecord.self, from: Data(bytes)),
             record.case == `case`, record.origin == origin, record.figures != nil,
-            FileManager.default.fileExists(atPath: picture(of: `case`))
+            Self.isWhole(picture(of: `case`))
         else { return nil }
         return record
+    }
+
+    /// Whether a file ends as a PNG does (PNG specification, 11.2.5); one that was cut short does not.
+    private static func isWhole(_ path: String) -> Bool {
+        let end: [UInt8] = [0, 0, 0, 0, 0x49, 0x45, 0x4E, 0x44, 0xAE, 0x42, 0x60, 0x82]
+        guard let file = FileHandle(forReadingAtPath: path) else { return false }
+        defer { try? file.close() }
+        guard let length = try? file.seekToEnd(), length >= UInt64(end.count),
+            (try? file.seek(toOffset: length - UInt64(end.count))) != nil
+        else { return false }
+        return (try? file.readToEnd()).map(Array.init) == end
     }
 
     /// Puts down what came of a case, and lets go of its state folder when it is a picture.

@@ -39,7 +39,11 @@ struct ComparisonFolderTests {
         try makeFolder(folder.state(of: lake, origin: kept.origin))
         try folder.keep(kept)
         #expect(folder.record(of: lake, origin: kept.origin) == nil, "no picture is there")
-        try Data([1]).write(to: URL(fileURLWithPath: folder.picture(of: lake)))
+        let picture = URL(fileURLWithPath: folder.picture(of: lake))
+        try Data([1]).write(to: picture)
+        #expect(folder.record(of: lake, origin: kept.origin) == nil, "no whole picture is there")
+        let end: [UInt8] = [0, 0, 0, 0, 0x49, 0x45, 0x4E, 0x44, 0xAE, 0x42, 0x60, 0x82]
+        try Data(end).write(to: picture)
         #expect(folder.record(of: lake, origin: kept.origin) == kept)
         #expect(folder.record(of: lake, origin: ["0.9", "--steps"]) == nil)
         #expect(

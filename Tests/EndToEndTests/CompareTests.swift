@@ -53,6 +53,12 @@ struct CompareTests {
         let page = try String(contentsOfFile: output + "/comparison.html", encoding: .utf8)
         #expect(page.contains("2.500"))
 
+        // One that was cut short is made again.
+        try own.prefix(1000).write(to: mark)
+        let third = try await CommandLineTool.run(arguments())
+        try #require(third.status == 0, "\(third)")
+        #expect(try pictures()["direct-2x-p0-s4.png"] == own)
+
         let other = try await CommandLineTool.run(arguments(steps: 3))
         try #require(other.status == 0, "\(other)")
         #expect(try pictures()["direct-2x-p0-s4.png"] != own, "other options, another picture")
@@ -64,6 +70,12 @@ struct CompareTests {
         try #require(outcome.status == 0, "\(outcome)")
         #expect(outcome.errors.contains("direct-2x-p0-s4: tessera: "), "\(outcome)")
         #expect(try pictures().keys.sorted() == ["cutdiffusion-2x-p0-s4.png"])
+    }
+
+    @Test("an option that generate does not know is named")
+    func unknownOption() async throws {
+        let outcome = try await CommandLineTool.run(arguments() + ["--bogus"])
+        #expect(outcome.errors.contains("Error: Unknown option '--bogus'"), "\(outcome)")
     }
 
     @Test("SIGTERM ends it with 75, and the same again goes on to the same pictures")

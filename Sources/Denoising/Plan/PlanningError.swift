@@ -66,11 +66,12 @@ package enum PlanningError: Error, Equatable, CustomStringConvertible {
             "the structure steps should lie between 0 and the number of steps, \(steps), "
                 + "got \(count)"
         case .invalidNumber(let name, let value, let expected):
-            "the \(name) should be \(expected), got \(value)"
+            "the \(name) should be \(expected), got "
+                + (value == value.rounded() && abs(value) < 1e15 ? "\(Int(value))" : "\(value)")
         case .invalidViewsPerTask(let count):
             "a task carries at least 1 view, got \(count)"
         case .optionWithoutEffect(let option, let method):
-            "\(option) means nothing to the method \(method); leave it out"
+            "the method \(method) has no use for \(option); leave it out"
         case .emptyRegion(let number, let region):
             "region \(number) is \(region.width)×\(region.height) pixels; give it a width and a "
                 + "height above 0"

@@ -68,6 +68,7 @@ struct DecodeCommand: AsyncParsableCommand {
         let reporter = RunReporter(json: json)
         try NamedFile.checkApart([
             NamedFile("--output", output), NamedFile("--latents", latents),
+            NamedFile("--key", cluster.security.key),
             NamedFile("--join", cluster.listen == nil ? nil : cluster.join),
             NamedFile("--event-log", cluster.eventLog),
         ])

@@ -171,6 +171,8 @@ struct GenerateCommand: AsyncParsableCommand {
         let results = [NamedFile("--output", output), NamedFile("--save-latents", saveLatents)]
         let others = [
             NamedFile("--image", options.image),
+            NamedFile("--initial-latents", options.initialLatents),
+            NamedFile("--key", cluster.security.key),
             NamedFile("--join", cluster.listen == nil ? nil : cluster.join),
             NamedFile("--event-log", cluster.eventLog), NamedFile("--fault-log", faults.faultLog),
         ]

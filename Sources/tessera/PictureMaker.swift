@@ -39,7 +39,10 @@ struct PictureMaker: JobMaker {
         let results = [
             NamedFile("--output", order.output), NamedFile("--save-latents", order.saveLatents),
         ]
-        try NamedFile.checkApart(results + [NamedFile("--image", order.image)])
+        let inputFiles = [
+            NamedFile("--image", order.image), NamedFile("--initial-latents", order.initialLatents),
+        ]
+        try NamedFile.checkApart(results + inputFiles)
         try NamedFile.check(results, outside: stateDir)
         try AtomicFile.check(order.output, named: "--output")
         if let path = order.saveLatents { try AtomicFile.check(path, named: "--save-latents") }

@@ -66,6 +66,8 @@ struct OutputFileTests {
         "results that would replace each other, or what is kept for later, are refused at the start",
         arguments: [
             ("g --output a --save-latents ./a", "name one file"),
+            ("touch k; g --output k --key k --listen tcp://127.0.0.1:0", "name one file"),
+            ("touch l; g --output a --save-latents l --initial-latents ./l", "name one file"),
             ("ln -s \"$D\"/a b; g --output a --save-latents b", "name one file"),
             ("g --workers 1 --output a --event-log a", "--event-log name one file"),
             ("g --output a --fault step:abort@99 --fault-log a", "--fault-log name one file"),
